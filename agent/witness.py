@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from protocol.seal.keys import SigningKey
 
 _MAX_BYTES = 16_384
+_MAX_TURNS = 16
 _OLD_ONES = 2
 """A smaller checkpoint can be late, from another worker of the station; so many in a row are not."""
 
@@ -107,6 +108,7 @@ class Witness:
         self._utc_s = utc_s
         self._state = store.load()
         self._n_smaller = 0
+        self._n_turns = 0
         self._doubt: tuple[str, str] | None = None
         self.counts = WitnessCounts()
 
@@ -166,7 +168,7 @@ class Witness:
                 self.counts.asked += 1
                 self._doubt = note, reason
                 return self._answer(WitnessAnswer.KEEPS)
-            return self._refuse(note, reason)
+            return self._refuse(note, reason, may_be_old=True)
         if new.size > kept.size and message.old != kept.size:
             self.counts.asked += 1
             self._doubt = (
@@ -182,21 +184,32 @@ class Witness:
     def _accept(self, key: VerifyKey, note: str, checkpoint: Checkpoint) -> bytes:
         state = WitnessState(key.raw, note, "", self._state.refused_note)
         if state != self._state:
-            self._store.save(state)
+            if self._may_write(state):
+                self._store.save(state)
             self._state = state
         self._n_smaller, self._doubt = 0, None
         self.counts.signed += 1
         line = cosign(self._key, self._unit, checkpoint, self._utc_s() or 0)
         return self._answer(WitnessAnswer.SIGNED, line.encode())
 
-    def _refuse(self, note: str, reason: str) -> bytes:
+    def _refuse(self, note: str, reason: str, *, may_be_old: bool = False) -> bytes:
         self.counts.refused += 1
         self._doubt = None
         state = replace(self._state, refusal=reason, refused_note=note)
         if state != self._state:
+            may_write = not may_be_old or self._may_write(state)
             self._state = state
-            self._store.save(state)
+            if may_write:
+                self._store.save(state)
         return self._answer(WitnessAnswer.REFUSED)
+
+    def _may_write(self, state: WitnessState) -> bool:
+        """False once the same checkpoint was refused and accepted often: a broker repeats old messages."""
+        if state.note != self._state.note:
+            self._n_turns = 0
+            return True
+        self._n_turns += 1
+        return self._n_turns <= _MAX_TURNS
 
     def _answer(self, answer: WitnessAnswer, line: bytes = b"") -> bytes:
         note = b"" if answer is WitnessAnswer.SIGNED else self._state.note.encode()

@@ -1,7 +1,7 @@
 """The station's pages on PostgreSQL, over HTTP: the 95th percentile of each.
 
-``python -m bench.bench_station_web --reads 3000000`` fills the database with so many reads over 30 days (100,000
-without the option, as in `make bench`).
+``python -m bench.bench_station_web --reads 3000000`` fills the database with so many reads over 30 days, a third as
+many entries of the trail, and a thirtieth as many leads (100,000 reads without the option, as in `make bench`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from urllib.parse import urlencode
 
 from bench.bench_postgres import DAY_US, DAYS, NOW_US, fill, plate
 from bench.measure import Figure, arguments
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Health
 from station.asker import EVERYTHING, Asker
 from station.query.bound import MAX_READS, ReadBound
 from station.query.export import iso
-from station.store import AuditRow, open_store
+from station.store import open_store
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
 from tests.postgres import Postgres
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 TURNS = 60
 UNITS = 50
-ENTRIES = 100_000
 LIMIT_MS = 300.0
 
 
@@ -94,18 +95,57 @@ def searches(draw: random.Random) -> Iterator[tuple[str, dict[str, str]]]:
         "radius_m": "500",
     }
     yield "search, radius and time", {**near, "since": iso(day_us) or "", "until": iso(day_us + DAY_US) or ""}
+    lat, lon = draw.gauss(45.0, 0.1), draw.gauss(-100.0, 0.15)
+    drawn = ((0, 0), (0, 0.01), (0.008, 0.013), (0.01, 0))
+    corners = ";".join(f"{lat + north:.6f},{lon + east:.6f}" for north, east in drawn)
+    yield (
+        "search, drawn area and time",
+        {"drawn": corners, "since": iso(day_us) or "", "until": iso(day_us + DAY_US) or ""},
+    )
     yield "search, one unit", {"unit": f"unit-{draw.randrange(UNITS)}"}
     yield "search, everything", {}
+    yield "search, everything, the oldest first", {"oldest_first": "true"}
 
 
-def fill_rest(store: Any, entries: int) -> None:
-    """Units, and entries of the trail by twenty people."""
+def fill_rest(store: Any, entries: int, leads: int) -> None:
+    """Units with what they have, leads, and entries of the trail by twenty people."""
+    names = [f"unit-{number}" for number in range(UNITS)]
     with store.transaction():
-        store.note_seen([f"unit-{number}" for number in range(UNITS)], NOW_US)
-        for number in range(entries):
-            who, case = f"p{number % 20}", f"26-{number % 500}"
-            store.audit(AuditRow(NOW_US + number, who, "search reads", f"plates=A{number}", 1, "bench", case))
+        store.note_seen(names, NOW_US)
+        counters = {f"c.{number}": number for number in range(150)}
+        gauges = {"files.hotlist.fetched": 3, "files.policy.fetched": 2}
+        for name in names:
+            health = Health(
+                unit=name,
+                boot_id=bytes(16),
+                mono_us=1,
+                utc_us=NOW_US,
+                seq_high=1,
+                counters=counters,
+                gauges=gauges,
+            )
+            store.note_health(health, encode(health), NOW_US)
+    # Past the log, whose tree no page reads: below the numbers of the entries that it will make.
+    store.db.driver_sql(
+        "INSERT INTO audit (number, utc_us, who, what, count, filter, purpose, case_number)"  # noqa: S608 - numbers
+        f" SELECT n - {entries}, {NOW_US} + n, 'p' || mod(n, 20), 'search reads', 1, 'plates=A' || n, 'bench',"
+        f" '26-' || mod(n, 500) FROM generate_series(0, {entries - 1}) AS n"
+    )
+    store.db.driver_sql(
+        "INSERT INTO hit_states SELECT 'unit-' || mod(n, 50), decode(lpad(to_hex(n), 32, '0'), 'hex'), 'Sheriff',"  # noqa: S608
+        f" decode(lpad(to_hex(n), 32, '0'), 'hex'), {NOW_US}, NULL, {NOW_US} + n * {DAYS * DAY_US // leads},"
+        " 'list' || mod(n, 5), 'List', 'Owner ' || mod(n, 3), 1, 'high',"
+        " (ARRAY['new', 'confirmed', 'rejected', 'expired'])[1 + mod(n, 4)], '', '',"
+        f" 450000000 + mod(n, 9999), -1000000000 + mod(n, 9999), 450 FROM generate_series(0, {leads - 1}) AS n"
+    )
     store.db.driver_sql("ANALYZE")
+
+
+def view(draw: random.Random, span_us: int = DAY_US // 24) -> str:
+    """Part of the map, and a time."""
+    lat, lon, at_us = draw.gauss(45.0, 0.1), draw.gauss(-100.0, 0.15), NOW_US + draw.randrange(DAYS) * DAY_US
+    box = {"south": lat - 0.05, "north": lat + 0.05, "west": lon - 0.07, "east": lon + 0.07}
+    return urlencode({**box, "since_us": at_us, "until_us": at_us + span_us})
 
 
 def main() -> None:
@@ -113,27 +153,29 @@ def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--reads", type=int, default=100_000)
     options = parser.parse_args()
-    reads, turns, entries = (2_000, 3, 500) if options.tiny else (options.reads, TURNS, ENTRIES)
+    reads, turns = (2_000, 3) if options.tiny else (options.reads, TURNS)
     with tempfile.TemporaryDirectory() as name:
         postgres = Postgres(Path(name) / "server", settings="shared_buffers = 1GB\nmax_wal_size = 4GB")
         Path(name).chmod(0o755)
         try:
             postgres.create().start()
             postgres.make_template(lambda address: open_store(address).close())
-            measure(postgres.new_database(), reads, turns, entries)
+            measure(postgres.new_database(), reads, turns)
         finally:
             postgres.stop()
 
 
-def measure(address: str, reads: int, turns: int, entries: int) -> None:
+def measure(address: str, reads: int, turns: int) -> None:
     """Fill, serve, and ask."""
     store: Any = open_store(address)
     fill(store, reads)
-    fill_rest(store, entries)
+    fill_rest(store, reads // 3, reads // 30)
     server = WebServer(store, WebSettings(port=0), lambda: NOW_US + (DAYS + 1) * DAY_US, hasher=CHEAP)
     server.start()
-    analyst, auditor = Client(server, "analyst"), Client(server, "auditor")
+    analyst, auditor, supervisor = (Client(server, role) for role in ("analyst", "auditor", "supervisor"))
     draw = random.Random(3)  # noqa: S311 - not for secrets
+    with store.transaction():
+        ((unit, record_id),) = store.db.fetch("SELECT unit, record_id FROM reads LIMIT 1")
     times: dict[str, list[float]] = {}
     for _ in range(turns):
         for name, body in searches(draw):
@@ -141,11 +183,29 @@ def measure(address: str, reads: int, turns: int, entries: int) -> None:
         number, person = draw.randrange(reads), draw.randrange(20)
         found = {"plates": [plate(draw)], "limit": 50}
         times.setdefault("program, exact plate", []).append(analyst.post("/api/1/reads/search", found))
-        times.setdefault("units", []).append(analyst.get("/units"))
-        times.setdefault("one unit", []).append(analyst.get(f"/units/unit-{number % UNITS}"))
-        times.setdefault("audit, latest", []).append(auditor.get("/audit"))
-        times.setdefault("audit, one person", []).append(auditor.get(f"/audit?who=p{person}"))
-        times.setdefault("audit, one case", []).append(auditor.get(f"/audit?case=26-{number % 500}"))
+        for name, client, path in (
+            ("one read", analyst, f"/reads/{unit}/{bytes(record_id).hex()}"),
+            ("first page", supervisor, "/"),
+            ("map", analyst, "/map"),
+            ("map, units", analyst, "/api/1/map/units"),
+            ("map, reads of an hour in view", analyst, f"/api/1/map/reads?{view(draw)}"),
+            ("map, leads of a day in view", analyst, f"/api/1/map/hits?{view(draw, DAY_US)}"),
+            ("leads", analyst, "/hits"),
+            ("leads, the oldest first", analyst, "/hits?days=0&order=oldest"),
+            ("leads, one list", analyst, f"/hits?list=list{number % 5}"),
+            ("units", analyst, "/units"),
+            ("one unit", analyst, f"/units/unit-{number % UNITS}"),
+            ("roll-outs", supervisor, "/lists"),
+            ("exports", supervisor, "/exports"),
+            ("holds", supervisor, "/holds"),
+            ("zones", supervisor, "/deployment/zones"),
+            ("audit, latest", auditor, "/audit"),
+            ("audit, the oldest first", auditor, "/audit?order=oldest"),
+            ("audit, one person", auditor, f"/audit?who=p{person}"),
+            ("audit, one case", auditor, f"/audit?case=26-{number % 500}"),
+            ("audit, one case, the oldest first", auditor, f"/audit?order=oldest&case=26-{number % 500}"),
+        ):
+            times.setdefault(name, []).append(client.get(path))
     for name, taken in times.items():
         worst_ms = statistics.quantiles(taken, n=20)[-1]
         title = f"pages, {reads:,} reads, {name}"

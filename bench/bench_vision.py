@@ -131,7 +131,7 @@ def main() -> None:
     step, bare = interleaved_cpu_ms(
         lambda: vision.step(delivered), lambda: [m.invoke(t) for m, t in calls], prepare=deliver, rounds=rounds
     )
-    print(Figure("vision step / its interpreter calls", step / bare, "x", limit=1.5).as_json())
+    print(Figure("vision step / its interpreter calls", step / bare, "x", limit=1.3).as_json())
     print(Figure("vision step, 1280x720, one plate", step, "ms").as_json())
     print(Figure(f"interpreter calls, 1 detector and {ocr_calls} OCR", bare, "ms").as_json())
     for name, (model, tensor) in (("detector", detect), ("OCR", read)):

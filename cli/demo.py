@@ -15,6 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel as Frame
 from rich.table import Table
+from rich.text import Text
 
 from agent.errors import DriveError
 from agent.runtime import log
@@ -27,7 +28,7 @@ from cli.report import check_libraries, write_report
 from cli.show import print_table
 from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import hits_table, reads_table
-from cli.terminal import shown_region
+from cli.terminal import PlainConsole, shown_region
 from cli.verify import examine_file, findings_table
 from hw.clock import RealClock
 from hw.config import MqttLinkConfig
@@ -96,7 +97,7 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
 
     Returns 1 if a read is unaccounted for.
     """
-    console = Console()
+    console = PlainConsole()
     folders = sorted(p.parent for p in drives.glob("*/drive.toml"))
     if not folders:
         raise DriveError(
@@ -134,7 +135,7 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
             console.rule("6. the page in the vehicle: the drive again, live; press Enter to end both")
             show_page(listed, out / "page", DriveClock(listed), sys.stdin.readline)
     if not page:
-        console.print("to keep both pages open, with a hit to look at: patrol-lpr demo --page", highlight=False)
+        console.print("to keep both pages open, with a hit to look at: patrol-lpr demo --page")
     return 0 if live.complete and proven and all(outcome.balanced for outcome in outcomes) else 1
 
 
@@ -145,7 +146,7 @@ def show_hits(folder: Path, console: Console) -> None:
             found = _asking(store).hits()
         if found:
             print_table(hits_table(found), console)
-            console.print(f"to repeat: patrol-lpr station hits --db {database}", highlight=False)
+            console.print(f"to repeat: patrol-lpr station hits --db {database}")
 
 
 def take_folder(out: Path) -> None:
@@ -181,7 +182,7 @@ def prove(folder: Path, console: Console) -> bool:
             _asking(store).export_evidence(out, ring)
     findings = examine_file(series)
     print_table(findings_table(findings), console)
-    console.print(f"to repeat: patrol-lpr verify {series}", highlight=False)
+    console.print(f"to repeat: patrol-lpr verify {series}")
     return all(unit.is_right for unit in findings)
 
 
@@ -295,7 +296,7 @@ class _View:
         counts = [camera.counts for camera in service.cameras]
         frames, dropped = sum(c.processed for c in counts), sum(c.dropped for c in counts)
         ms = max(sum(median for median, _ in camera.times.summary().values()) for camera in service.cameras)
-        link = "[green]up[/]" if service.link_up else "[red]down[/]"
+        link = Text("up", "green") if service.link_up else Text("down", "red")
         fix = service.read_path.committer.last_fix
         where = (
             "no fix"
@@ -307,14 +308,14 @@ class _View:
             f"{self._drive.header.name}  {t_s:4.1f}/{total_s:.0f} s",
             f"frames {frames} (dropped {dropped})  {ms:.1f} ms",
             where,
-            f"link {link}",
+            Text("link ") + link,
             f"outbox {stats.reads} reads, {stats.plates + stats.overviews} pictures",
             f"station {self._ingest.counts.reads}",
         )
         table = Table("plate", "region", "conf", "frames", "position", expand=True)
         for read in service.progress.reads[-_SHOWN:]:
             table.add_row(
-                f"[bold]{read.body.text}[/]",
+                Text(read.body.text, "bold"),
                 shown_region(read.plate.region, read.plate.region_confidence),
                 f"{read.plate.confidence:.0%}",
                 f"{read.body.n_agreeing}/{read.body.n_sightings}",

@@ -7,8 +7,6 @@ import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from agent.runtime import log
 from agent.runtime.config import CommandTable, FeedTable
 from agent.runtime.hardware import Hardware
@@ -18,6 +16,7 @@ from cli.demo_officer import install_officer
 from cli.demo_parking import GnssThenParked
 from cli.drive_lists import lists_of
 from cli.simulate import config_for, fresh_keys, reader_for
+from cli.terminal import PlainConsole
 from hw.link_gate import LinkGate
 from hw.open import open_board, open_cameras, open_link, open_panel
 
@@ -48,10 +47,9 @@ def show_page(drive: Drive, folder: Path, clock: Clock, wait: Callable[[], objec
     config = config_for(drive, folder / "unit", seal=seal, shift={"roster_key": str(key)})
     start_s = drive.header.start_utc_ns // _NS_PER_S
     officer = install_officer(config.unit, config.state_dir, key, start_s)
-    Console().print(
+    PlainConsole().print(
         f"to decide on its hits, sign on under Shift: badge {officer.badge}, PIN {officer.pin}; "
         "while the vehicle moves, nothing can be typed",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
     lists = lists_of(drive, folder / "hotlist", config.agency)
     with sockets() as (feed, command), console_beside(feed, command, port) as listening:

@@ -48,6 +48,11 @@ class GnssThenParked:
         """See the port."""
         return self._moving.dropped_lines
 
+    @property
+    def unused_reports(self) -> int:
+        """See the port."""
+        return self._moving.unused_reports
+
     def close(self) -> None:
         """See the port."""
         self._moving.close()

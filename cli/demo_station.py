@@ -54,7 +54,7 @@ def station_page(db: Path, clock_us: Callable[[], int], console: Console, *, kee
             told = f"map of the station with {shown}: {server.address}/map"
             if keep:
                 told += f"\nlog in as {NAME} with the password {password}"
-            console.print(told, highlight=False, soft_wrap=True, markup=False)
+            console.print(told)
             if keep and has_display():
                 webbrowser.open(f"{server.address}/map")
             yield server.address

@@ -28,6 +28,7 @@ from cli.deployment_shared import (
     write_to,
 )
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import beside
 from hw.output import output
 from protocol.seal.keys import VerifyKey
 from station.deployment.model import Asset, Checkpoint
@@ -69,7 +70,7 @@ def settings(
     activities: Annotated[str | None, typer.Option(help="With commas.")] = None,
     tasks: Annotated[str | None, typer.Option(help="With commas.")] = None,
     keep_days: Annotated[
-        int | None, typer.Option(min=1, help="Days after which plans and hours are deleted.")
+        int | None, typer.Option(min=1, max=36_600, help="Days after which plans and hours are deleted.")
     ] = None,
     db: DbOption = DEFAULT_DB,
 ) -> None:
@@ -309,7 +310,7 @@ def roster_export(
         made, version = planning_of(store, purpose, case).roster(since_us, until_us, token_key=raw)
     with output(out, private=True) as file:
         file.write(made.canonical())
-    say(
+    beside(out).print(
         f"{out}: {len(made.officers)} officers, {len(made.shifts)} shifts, {name}; sign it with --version {version}"
     )
 

@@ -140,7 +140,9 @@ def incidents(
     category: Annotated[str | None, typer.Option(help="Only this category.")] = None,
     zone: Annotated[str | None, typer.Option(help="Only those in this zone.")] = None,
     outcome: Annotated[str | None, typer.Option(help="Only this outcome; empty: without an answer.")] = None,
-    cell_m: Annotated[float, typer.Option(help="Size of the cells of the heat map, in metres.")] = 1000,
+    cell_m: Annotated[
+        float, typer.Option(min=10, max=100_000, help="Size of the cells of the heat map, in metres.")
+    ] = 1000,
     csv: CsvOption = None,
     geojson: GeoOption = None,
     heat_map: Annotated[Path | None, typer.Option(help="Write the heat map as GeoJSON to a file.")] = None,

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
+from cli.terminal import PlainConsole
 from hw.output import text_output
 from station.deployment.times import day_of, days_us, parse_day, week_of
 from station.planning import Planning
@@ -76,7 +76,7 @@ def period_of(settings: Settings, first: str | None, days: int) -> tuple[int, in
 
 def say(text: str) -> None:
     """Print one line."""
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)
+    PlainConsole().print(text)
 
 
 def write_to(path: Path | None, write: Callable[[Any], object]) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole, beside
 from hw.output import output, text_output
 from hw.paths import CONFIG_FILE
 from protocol.plate_formats import FORMATS
@@ -22,8 +22,9 @@ from protocol.seal.container import SealedWriter
 from protocol.seal.keys import SigningKey, StationKey, VerifyKey, fingerprint
 from station.lists.behaviour import load_behaviour
 from station.lists.budget import Budget
+from station.lists.check import previous_list
 from station.lists.draft import ListFile
-from station.lists.importer import Importer, Previous
+from station.lists.importer import Importer
 from station.lists.inspect import Contents, contents_of, difference_of
 from station.lists.plan import load_plan
 from station.lists.report import Report
@@ -33,8 +34,9 @@ from station.lists.space import build_space
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from station.asker import Asker
     from station.lists.report import RuleLine
-    from station.query import Query
+    from station.query.list_search import ListSearch
 
 app = typer.Typer(
     help="Hot lists: import, sign, inspect, compare, try; on a unit: install, status, PINs.",
@@ -63,10 +65,9 @@ def keys(folder: Annotated[Path, typer.Argument(help="Folder for the new files."
 
     key = SigningKey.generate()
     make_pair(folder, "hotlist.key", "hotlist.pub", key)
-    Console().print(
+    PlainConsole().print(
         f"{folder / 'hotlist.pub'}: copy it to /etc/patrol-lpr of every unit; keep hotlist.key where lists are signed\n"
         f"fingerprint {fingerprint(key.public.raw)}",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def import_list(
 ) -> None:
     """Import a list: report bad rows and expected false alarms, write a draft.  Exit code 3: held for a person."""
     told = load_plan(plan)
-    report, before = Report(), None if previous is None else _previous(previous, key)
+    report, before = Report(), None if previous is None else previous_list(previous, _authorities(key))
     budget = Budget(build_space(FORMATS, told.population), load_behaviour())
     with ExitStack() as stack:
         file = stack.enter_context(source.open("rb"))
@@ -114,7 +115,7 @@ def sign(
     *,
     key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
     version: Annotated[
-        int, typer.Option(min=1, help="Number of the package; must rise with every one of a list.")
+        int, typer.Option(min=1, max=2**31 - 1, help="Number of the package; must rise with every one of a list.")
     ],
     base: Annotated[Path | None, typer.Option(help="Full package: write only what changed since it.")] = None,
     accept_change: Annotated[str, typer.Option(help="Name of the person who accepts what the import held.")] = "",
@@ -131,10 +132,9 @@ def sign(
             else:
                 manifest = sign_delta(file, opened, older, signing, terms)
     changed = f", {manifest.removed_rows:,} out and {manifest.carried_rows:,} in" if base is not None else ""
-    Console().print(
+    beside(out).print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, {manifest.kind.value}, "
         f"{manifest.entries:,} entries{changed}, {out.stat().st_size:,} bytes",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -144,7 +144,9 @@ def sign_earlier(
     out: Annotated[Path, typer.Argument(help="The new package, *.lprhot.")],
     *,
     key: Annotated[Path, typer.Option(help="hotlist.key of the list authority.")],
-    version: Annotated[int, typer.Option(min=1, help="Number of the new package; above every one of the list.")],
+    version: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="Number of the new package; above every one of the list.")
+    ],
     accept_change: Annotated[str, typer.Option(help="Name of the person who decides to go back.")],
     note: Annotated[str, typer.Option(help="Description, one line.")] = "",
 ) -> None:
@@ -152,9 +154,8 @@ def sign_earlier(
     signing = SigningKey.load(key)
     with ListFile(package, [signing.public]) as opened, output(out, private=True) as file:
         manifest = sign_again(file, opened, signing, Signing(version, accept_change, note))
-    Console().print(
+    beside(out).print(
         f"{out}: list {manifest.settings.list_id}, version {manifest.version}, data of {_utc(manifest.as_of_utc_us)}",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -179,7 +180,9 @@ def diff(
     newer: Annotated[Path, typer.Argument(help="Draft or full package.")],
     *,
     key: AuthorityOption = None,
-    show: Annotated[int, typer.Option(min=0, help="Also print up to this many entries of each kind.")] = 0,
+    show: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Also print up to this many entries of each kind.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Say how many entries of two lists are new, gone or changed."""
@@ -189,19 +192,12 @@ def diff(
     if as_json:
         print_json(found)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     console.print(f"{found.added:,} new, {found.removed:,} gone, {found.changed:,} changed, {found.kept:,} equal")
     for kind, entries in found.examples.items():
         for entry in entries:
             text = " ".join(part for part in (entry.text, entry.region, entry.reason, entry.entry_id) if part)
-            console.print(f"{kind}: {text}", markup=False)
-
-
-def _previous(path: Path, key: list[Path] | None) -> Previous:
-    with ListFile(path, _authorities(key)) as opened:
-        info = opened.info
-        rows = info.rows if opened.manifest is None else opened.manifest.rows
-        return Previous(rows + info.patterns, info.as_of_utc_us)
+            console.print(f"{kind}: {text}")
 
 
 def _authorities(paths: list[Path] | None) -> list[VerifyKey]:
@@ -233,15 +229,15 @@ def _csv_writer(file: object) -> Callable[[int, str], None]:
 
 
 def _print_report(report: Report, out: Path) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     columns = ", ".join(f"{name}={column}" for name, column in report.columns.items())
-    console.print(f"{report.encoding}, delimiter {report.delimiter!r}, columns: {columns}", markup=False)
+    console.print(f"{report.encoding}, delimiter {report.delimiter!r}, columns: {columns}")
     console.print(
         f"{report.rows:,} rows: {report.entries:,} entries (of these {report.patterns:,} with wildcards), "
         f"{report.bad:,} bad, {report.duplicates:,} duplicates, {report.blank:,} blank lines"
     )
     for reason, count in report.reasons.most_common():
-        console.print(f"  {count:,} x {reason}", markup=False)
+        console.print(f"  {count:,} x {reason}")
     for count, what in (
         (report.repeated, "further entries of a plate and state"),
         (report.contradictions, "contradictions: one plate and state, two vehicles"),
@@ -251,14 +247,14 @@ def _print_report(report: Report, out: Path) -> None:
         if count:
             console.print(f"{count:,} {what}")
     if report.unknown_regions:
-        console.print(f"unknown states, kept as they are: {', '.join(report.unknown_regions)}", markup=False)
+        console.print(f"unknown states, kept as they are: {', '.join(report.unknown_regions)}")
     for what, lines in report.examples.items():
         for line in lines[:_SHOWN]:
-            console.print(f"{what}: {line}", markup=False)
+            console.print(f"{what}: {line}")
     print_table(_rules_table(report.rules), console)
     for reason in report.held:
-        console.print(f"held: {reason}", markup=False)
-    console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`", markup=False)
+        console.print(f"held: {reason}")
+    console.print(f"{out}: {'held; ' if report.held else ''}sign it with `patrol-lpr hotlist sign`")
 
 
 def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
@@ -275,7 +271,7 @@ def _rules_table(lines: tuple[RuleLine, ...]) -> TextTable:
 
 
 def _print_contents(contents: Contents) -> None:
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = PlainConsole()
     settings = contents.settings
     signed = f"signed by {contents.signed_by}" if contents.signed_by else "draft, not signed"
     console.print(f"list {settings.list_id}: {settings.name}, of {settings.owner}; {signed}")
@@ -305,31 +301,48 @@ def dry_run(
         str | None, typer.Option(help="Database of a station, or postgresql://...: its retained reads; audited.")
     ] = None,
     unit: Annotated[str | None, typer.Option(help="With --db: only reads of this unit.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="With --db: the latest reads, at most.")] = 100_000,
+    limit: Annotated[
+        int, typer.Option(min=1, max=2**31 - 1, help="With --db: the latest reads, at most.")
+    ] = 100_000,
     purpose: Annotated[str, typer.Option(help="With --db: why, for the audit trail.")] = "",
+    case_number: Annotated[str, typer.Option("--case", help="With --db: case number, for the audit trail.")] = "",
+    policy: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --db: signed policy that allows it, for the reads kept by it; repeatable."),
+    ] = None,
+    policy_key: Annotated[
+        Path | None, typer.Option(help="With --db: policy.pub that must have signed the policies.")
+    ] = None,
     key: AuthorityOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what a list would have raised over drives, or over the reads that a station keeps."""
+    """Say what a list would have raised over drives, or over the reads that a station keeps, where policy allows."""
     from cli.hotlist_try import DryRun, open_for_trial, try_drives, try_reads  # noqa: PLC0415 - loads the station
+    from station.retention.schedule import load_packs  # noqa: PLC0415 - as above
 
     if bool(drives) == (db is not None):
         raise typer.BadParameter("give drives, or --db")
-    if db is not None and not purpose.strip():
+    if db is not None and (not policy or policy_key is None):
         raise typer.BadParameter(
-            "looking for listed plates in retained reads needs a purpose", param_hint="--purpose"
+            "looking for listed plates in retained reads needs signed policies that allow it: give --policy and "
+            "--policy-key"
         )
     with ListFile(file, _authorities(key)) as opened:
         matcher, found = open_for_trial(opened), DryRun()
         found.expected_per_1000 = opened.info.rules.alarms_per_million / 1000
-        if db is None:
+        if db is None or policy_key is None:
             try_drives(matcher, drives or [], found)
         else:
-            why = f"dry run of list {opened.info.settings.list_id}: {purpose}"
-            with _asking(db, why) as query:
-                try_reads(matcher, query.records(unit=unit, limit=limit), found)
+            version = opened.manifest.version if opened.manifest is not None else "draft"
+            told = f"{opened.info.settings.list_id}/{version}"
+            packs = load_packs(policy or (), [VerifyKey.load(policy_key)])
+            with _asking(db, operator(purpose, case_number)) as query:
+                retained = query.reads_for_list(told, packs, unit=unit, limit=limit)
+            found.left_out = retained.left_out
+            try_reads(matcher, retained.records, found)
     if as_json:
-        print_json({"reads": found.reads, "expected_per_1000": found.expected_per_1000, "raised": found.raised})
+        told_json = {"reads": found.reads, "left_out": found.left_out, "raised": found.raised}
+        print_json({**told_json, "expected_per_1000": found.expected_per_1000})
         return
     table = TextTable(
         "time", "plate", "state", "listed", "listed state", "rule", "probability", "states", "reason"
@@ -337,12 +350,14 @@ def dry_run(
     for hit in found.raised:
         row = (hit.utc or "no time", hit.text, hit.region, hit.listed_text, hit.listed_region, hit.rule)
         table.add_row(*row, f"{hit.probability:.2f}", hit.region_match, hit.reason)
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     print_table(table, console)
     counts = "; ".join(f"{count} {what}" for what, count in sorted(found.by_rule.items()))
     console.print(
         f"{found.reads:,} reads, {len(found.raised):,} would have raised a hit{': ' if counts else ''}{counts}"
     )
+    if found.left_out:
+        console.print(f"{found.left_out:,} reads left out: their policy was not given, or does not allow it")
     console.print(f"expected of innocent cars: {found.expected_per_1000:.3g} per 1,000")
 
 
@@ -379,9 +394,7 @@ def offer(
             parts=(contents.settings.list_id,),
             told=figures_text(figures_of(contents)),
         )
-    Console().print(
-        f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}", highlight=False
-    )
+    PlainConsole().print(f"list {contents.settings.list_id}, version {contents.version}, offered to {unit}")
 
 
 @app.command()
@@ -394,9 +407,7 @@ def install(
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
     info = hotlist_unit.install(config, overrides or [], file)
-    Console().print(
-        f"list {info.list_id}, version {info.version}, {info.entries:,} entries: in force", highlight=False
-    )
+    PlainConsole().print(f"list {info.list_id}, version {info.version}, {info.entries:,} entries: in force")
 
 
 @app.command()
@@ -410,7 +421,7 @@ def status(
     if as_json:
         print_json(found)
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     if found.locked:
         console.print("the lists are locked: an officer's PIN opens them")
     table = TextTable("list", "owner", "version", "entries", "data of", "expires", "priority")
@@ -419,7 +430,7 @@ def status(
         table.add_row(*row, _utc(info.expires_utc_us), info.priority.value)
     print_table(table, console)
     for fault in found.faults:
-        console.print(fault, markup=False)
+        console.print(fault)
 
 
 @app.command()
@@ -432,7 +443,7 @@ def remove(
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
     hotlist_unit.remove(config, overrides or [], list_id)
-    Console().print(f"list {list_id} is out of force", highlight=False)
+    PlainConsole().print(f"list {list_id} is out of force")
 
 
 @app.command()
@@ -446,7 +457,7 @@ def pin(
     """On the unit, with hotlist.open = "pin": let an officer open the lists."""
     from cli import hotlist_unit  # noqa: PLC0415 - loads the agent
 
-    Console().print(hotlist_unit.set_pin(config, overrides or [], officer, by), highlight=False, soft_wrap=True)
+    PlainConsole().print(hotlist_unit.set_pin(config, overrides or [], officer, by))
 
 
 @app.command("unit-key")
@@ -461,7 +472,7 @@ def unit_key(
     key = hotlist_unit.public_key(config, overrides or [])
     with output(out) as file:
         file.write(key.pem())
-    Console().print(f"{out}: fingerprint {fingerprint(key.raw)}", highlight=False, soft_wrap=True)
+    beside(out).print(f"{out}: fingerprint {fingerprint(key.raw)}")
 
 
 def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
@@ -477,13 +488,13 @@ def _sealed(file: Path, key: StationKey, stack: ExitStack) -> Path:
 
 
 @contextmanager
-def _asking(db: str, purpose: str) -> Iterator[Query]:
+def _asking(db: str, asker: Asker) -> Iterator[ListSearch]:
     from cli.station_place import place_named  # noqa: PLC0415
-    from station.query import Query  # noqa: PLC0415
+    from station.query.list_search import ListSearch  # noqa: PLC0415
     from station.store import open_store  # noqa: PLC0415
 
     store = open_store(place_named(db), must_exist=True)
     try:
-        yield Query(store, operator(purpose), lambda: time.time_ns() // 1000)
+        yield ListSearch(store, asker, lambda: time.time_ns() // 1000)
     finally:
         store.close()

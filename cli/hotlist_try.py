@@ -48,6 +48,8 @@ class DryRun:
     """The result."""
 
     reads: int = 0
+    left_out: int = 0
+    """Retained reads whose policy does not allow the comparison."""
     raised: list[Raised] = field(default_factory=list)
     expected_per_1000: float = 0.0
     """False alarms that the import computed for 1,000 innocent cars."""

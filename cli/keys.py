@@ -6,10 +6,9 @@ import os
 import secrets
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from agent.policy.hashing import KEY_BYTES
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from protocol.errors import KeyFileError
 from protocol.seal.keys import (
     LOG_KEY,
@@ -75,10 +74,8 @@ def make_hash(folder: Path) -> int:
         raise KeyFileError(f"{path}: already exists; keys are never overwritten, use another folder") from None
     except OSError as error:
         raise KeyFileError(f"{folder}: keys cannot be written here: {error.strerror}") from error
-    Console().print(
+    PlainConsole().print(
         f"{path}: copy it to the units and name it in [policy] hash_key; a new key makes old hashes useless",
-        highlight=False,
-        soft_wrap=True,
     )
     return 0
 
@@ -121,4 +118,4 @@ def make_pair(folder: Path, private: str, public: str, key: SigningKey | Station
 
 
 def _say(path: Path, raw: bytes, what: str) -> None:
-    Console().print(f"{path}: {what}\nfingerprint {fingerprint(raw)}", highlight=False, soft_wrap=True)
+    PlainConsole().print(f"{path}: {what}\nfingerprint {fingerprint(raw)}")

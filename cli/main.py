@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import functools
 import importlib
+import io
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -129,7 +132,7 @@ def run(  # noqa: PLR0917 - options of a command
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     until_cameras_end: Annotated[bool, typer.Option(help="Exit after the last frame of finite sources.")] = False,
-    drain_s: Annotated[float, typer.Option(help="Seconds to keep sending at the end.")] = 3.0,
+    drain_s: Annotated[float, typer.Option(min=0, max=86_400, help="Seconds to keep sending at the end.")] = 3.0,
     console: Annotated[
         bool, typer.Option("--console", help="Also serve the page of `patrol-lpr console`, on this machine alone.")
     ] = False,
@@ -181,7 +184,9 @@ def record(
     config: ConfigOption = _CONFIG,
     overrides: SetOption = None,
     camera: Annotated[str | None, typer.Option(help="Name of the camera; default: the first.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after this many seconds.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, max=86_400, help="Stop after this many seconds.")
+    ] = None,
 ) -> None:
     """Record a drive from the configured camera and receiver."""
     from cli import record  # noqa: PLC0415 - keeps --help fast
@@ -251,7 +256,9 @@ def selftest(  # noqa: PLR0917 - options of a command
         bool | None,
         typer.Option("--attended/--unattended", help="Ask the operator; default: if there is a terminal."),
     ] = None,
-    sky_s: Annotated[float, typer.Option(help="Maximum time to wait for a fix, in seconds.")] = 180.0,
+    sky_s: Annotated[
+        float, typer.Option(min=0, max=86_400, help="Maximum time to wait for a fix, in seconds.")
+    ] = 180.0,
 ) -> None:
     """Test a unit on the bench, step by step, with a checklist (stop the agent first)."""
     from cli.diagnostics import selftest  # noqa: PLC0415 - keeps --help fast
@@ -458,7 +465,7 @@ def bundle_verify(models: ModelsOption = None, as_json: JsonOption = False) -> N
 def bundle_bench(
     models: ModelsOption = None,
     runtime: RuntimeOption = RuntimeName.AUTO,
-    threads: int = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of the detector.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the speed of both models on this board."""
@@ -469,25 +476,89 @@ def bundle_bench(
 
 def main() -> None:
     """Entry point: our own and the user's errors become one line and an exit code, anything else a traceback."""
+    _prepare_streams()
     for name, module in LATER.items():
         if sys.argv[1:2] in ([name], ["--help"], []):
             # Only whoever uses it needs what it imports.
             app.add_typer(importlib.import_module(f"cli.{module}").app, name=name)
     try:
-        app()
-    except ConfigError as error:
-        _fail(error, EXIT_CONFIG)
-    except PatrolError as error:
-        _fail(error, EXIT_FAILED)
-    except OSError as error:
-        # A missing file, a folder without write permission, a full disk: the user can fix these.
-        if error.filename is None and error.errno not in _USER_ERRORS:
+        command = typer.main.get_command(app)
+        if "" in sys.argv[1:] and "." not in sys.argv[1:]:
+            _refuse_empty_paths(command)
+        command()
+    except (PatrolError, OSError, ValueError) as error:
+        told = _message_of(error)
+        if told is None:
             raise
-        _fail(error, EXIT_FAILED)
+        _fail(told, EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_FAILED)
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
-    from cli.terminal import explained, say  # noqa: PLC0415 - only when something is wrong
+def _message_of(error: Exception) -> str | None:
+    """The message for a mistake of the user, who can mend it; None for a defect."""
+    from cli.terminal import explained  # noqa: PLC0415 - only when something is wrong
 
-    say(explained(error))
+    if isinstance(error, UnicodeEncodeError):
+        wrong = next((text for text in sys.argv[1:] if not _is_text(text)), None)
+        return wrong and f"{wrong}: not UTF-8, which this command needs of texts and names"
+    if isinstance(error, PatrolError):
+        return explained(error)
+    if isinstance(error, OSError):
+        # A missing file, a folder without write permission, a full disk.
+        known = error.filename is not None or error.errno in _USER_ERRORS
+        return explained(error) if known else None
+    return _mistakes_of_values(error)
+
+
+def _prepare_streams() -> None:
+    """Standard streams that are closed lead to the null device; what an encoding lacks is written as an escape."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # In this order each takes the descriptor that is free, its own: no file of ours may.
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - open to the end
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _refuse_empty_paths(command: Any) -> None:
+    """Have every command below refuse an empty path: ``pathlib`` takes it for the working folder."""
+    for inner in getattr(command, "commands", {}).values():
+        _refuse_empty_paths(inner)
+    called = command.callback
+    if called is None:
+        return
+
+    @functools.wraps(called)
+    def checked(*arguments: Any, **values: Any) -> Any:
+        for name, value in values.items():
+            paths = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(path, Path) and path == Path() for path in paths):
+                raise typer.BadParameter("must not be empty", param_hint=name.replace("_", "-"))
+        return called(*arguments, **values)
+
+    command.callback = checked
+
+
+def _mistakes_of_values(error: Exception) -> str | None:
+    """The mistakes in words if a value given to a command does not fit what is made of it; else None."""
+    models: Any = sys.modules.get("pydantic")
+    if models is None or not isinstance(error, models.ValidationError):
+        return None
+    from agent.runtime.config.mistakes import lines_of  # noqa: PLC0415 - only when something is wrong
+
+    return "a value cannot be used:\n" + "\n".join(lines_of(error, {}))
+
+
+def _is_text(argument: str) -> bool:
+    """False if it has bytes that are not UTF-8; Python holds them as surrogates."""
+    return not any("\ud800" <= char <= "\udfff" for char in argument)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    from cli.terminal import say  # noqa: PLC0415 - only when something is wrong
+
+    say(text)
+    if "--json" in sys.argv[1:]:
+        from cli.show import print_json  # noqa: PLC0415 - only when something is wrong
+
+        print_json({"error": text})
     sys.exit(code)

@@ -6,8 +6,6 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from agent.buffer import OutboxReader, life_of, open_outbox
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxError
@@ -15,6 +13,7 @@ from agent.runtime.lock import state_folder
 from agent.runtime.stages import build_sealer
 from agent.sync.encoder import RecordEncoder
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from hw.clock import RealClock
 from protocol.wire.released import released_registry
 
@@ -77,7 +76,7 @@ def requeue(config: AgentConfig) -> int:
     """Send quarantined records again; the agent must be stopped."""
     with _opened(config) as outbox:
         count = outbox.requeue()
-    Console().print(f"{count} records are pending again")
+    PlainConsole().print(f"{count} records are pending again")
     return 0
 
 
@@ -87,7 +86,7 @@ def discard(config: AgentConfig) -> int:
     with _opened(config) as outbox:
         while count := outbox.discard(_MAX_LISTED):
             total += count
-    Console().print(f"{total} records deleted; the station will be told")
+    PlainConsole().print(f"{total} records deleted; the station will be told")
     return 0
 
 

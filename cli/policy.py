@@ -13,7 +13,7 @@ import typer
 from cli import policy_explain
 from cli.account import operator
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import console, plain
+from cli.terminal import PlainConsole, beside, plain
 from hw.output import output
 from hw.paths import CONFIG_DIR, CONFIG_FILE
 from protocol.errors import PolicyError
@@ -48,7 +48,9 @@ def sign(
     ] = None,
     days: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Days after which the strict default holds instead; if omitted, never."),
+        typer.Option(
+            min=0.01, max=36_600, help="Days after which the strict default holds instead; if omitted, never."
+        ),
     ] = None,
     note: Annotated[str, typer.Option(help="Description, one line.")] = "",
 ) -> None:
@@ -65,7 +67,7 @@ def sign(
     )
     with output(out) as file:
         file.write(data)
-    _say(f"{out}: policy {pack.name}, {len(data):,} bytes")
+    beside(out).print(f"{out}: policy {pack.name}, {len(data):,} bytes")
     _warn_unverified(pack)
 
 
@@ -223,7 +225,7 @@ def _warn_unverified(pack: PolicyPack) -> None:
 
 
 def _say(text: str) -> None:
-    console().print(plain(text))
+    PlainConsole().print(plain(text))
 
 
 def _utc(seconds: int) -> str:

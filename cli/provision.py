@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole, beside
 from hw.output import output
 from hw.paths import CONFIG_DIR
 from protocol.seal.keys import RECEIPT_PUBLIC, SigningKey, StationKey, VerifyKey, fingerprint
@@ -39,6 +39,7 @@ AuthorityArgument = Annotated[Path, typer.Argument(help="Folder of the authority
 UnitArgument = Annotated[str, typer.Argument(help="Id of the unit.")]
 _SERVICE_GROUP = "patrol-lpr"
 _GNSS_PATIENCE_S = 240.0
+_MAX_PORT, _MAX_HOST, _MAX_AGENCY = 65_535, 253, 64
 
 
 @app.command()
@@ -124,7 +125,7 @@ def card(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("provision.json"),
-    hours: Annotated[float, typer.Option(min=0.1, help="Hours until the token expires.")] = 72,
+    hours: Annotated[float, typer.Option(min=0.1, max=8_784, help="Hours until the token expires.")] = 72,
     again: Annotated[
         bool, typer.Option("--again", help="Allow it for an enrolled unit, whose board gets a new card.")
     ] = False,
@@ -132,25 +133,28 @@ def card(
     """Create a unit's card with a single-use token; earlier unused cards of the unit become invalid."""
     ca_store = CaStore(folder)
     ca_store.check_name(unit)
+    if not 0 < len(agency.strip()) <= _MAX_AGENCY or not agency.isprintable():
+        raise typer.BadParameter(f"must be a text of 1 to {_MAX_AGENCY} characters", param_hint="--agency")
     config_toml = "" if config is None else load_card_config(config)
     if not again:
         ca_store.check_free(unit)
     expires = now_utc() + dt.timedelta(hours=hours)
+    (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
     receipts = receipt_key or station_key.with_name(RECEIPT_PUBLIC)
     receipt_pem = b"".join(known.pem() for known in VerifyKey.load_all(receipts)).decode()
-    (enrol_host, enrol_port), (broker_host, broker_port) = _address(enrol_at), _address(broker)
-    made = Card(
-        unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
-        broker_port=broker_port, token=ca_store.new_token(unit, expires_s=int(expires.timestamp())),
-        ca_pem=ca_store.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
-        release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
-        receipt_pem=receipt_pem, config_toml=config_toml, hotlist_pem=_pems(hotlist_key),
-        policy_pem=_pems(policy_key), agency_pem=_pems(agency_key),
-    )  # fmt: skip
+    # The token, which makes those of earlier cards invalid, only once the file can be written.
     with output(out, private=True) as file:
+        made = Card(
+            unit=unit, agency=agency, enrol_host=enrol_host, enrol_port=enrol_port, broker_host=broker_host,
+            broker_port=broker_port, token=ca_store.new_token(unit, expires_s=int(expires.timestamp())),
+            ca_pem=ca_store.ca_pem.decode(), station_pem=StationKey.load_public(station_key).pem().decode(),
+            release_pem=None if release_key is None else VerifyKey.load(release_key).pem().decode(),
+            receipt_pem=receipt_pem, config_toml=config_toml, hotlist_pem=_pems(hotlist_key),
+            policy_pem=_pems(policy_key), agency_pem=_pems(agency_key),
+        )  # fmt: skip
         # An image of an older release refuses keys that it does not know.
         file.write(made.model_dump_json(indent=1, exclude_none=True).encode())
-    _say(f"{out}: unit {unit}, token valid until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
+    beside(out).print(f"{out}: unit {unit}, token valid until {expires:%Y-%m-%d %H:%M} UTC, for one unit, once")
 
 
 def _pems(path: Path | None) -> str | None:
@@ -335,7 +339,7 @@ def _see_to_the_clock(card: Card) -> None:
 
 def _say(text: str) -> None:
     """Print a line without wrapping or markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    PlainConsole().print(text)
 
 
 def _group() -> int | None:
@@ -347,7 +351,8 @@ def _group() -> int | None:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal():
+    known = colon and host and port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= _MAX_PORT
+    if not known or len(host) > _MAX_HOST or not host.isprintable():
         raise typer.BadParameter(f"{text!r} is not HOST:PORT")
     return host, int(port)
 

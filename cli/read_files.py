@@ -94,7 +94,10 @@ def read_images(
             yield ImageResult(path, (), 0.0, str(error))
             continue
         start = time.perf_counter()
-        found = [read_crop(recogniser, picture.rgb)] if crops else read_photo(recogniser, picture.rgb, scene)
+        if crops:
+            found = [read_crop(recogniser, picture.rgb)]
+        else:
+            found = read_photo(recogniser, picture.rgb, scene, picture.part)
         plates = tuple(_result(plate, formats=formats) for plate in found)
         ms = (time.perf_counter() - start) * 1e3
         yield ImageResult(path, plates, ms, warning=picture.damage)

@@ -24,7 +24,7 @@ _SYNC, _PACKETS = 0x47, (188, 192)
 _ASK = f"expected a picture ({', '.join(PictureKind)}), a video or a folder of them"
 _OTHER_PICTURES = frozenset(
     {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"}
-    | {".jp2", ".j2k", ".jxl", ".psd", ".exr", ".hdr", ".tga", ".ppm", ".pgm", ".pnm", ".heics", ".insp"}
+    | {".jp2", ".j2k", ".jxl", ".psd", ".exr", ".hdr", ".tga", ".ppm", ".pgm", ".pnm", ".heics"}
 )
 """Picture formats that are not supported: in a folder they are reported as errors, other unknown files as a note."""
 
@@ -93,6 +93,8 @@ def _search(folder: Path, found: Inputs) -> None:
     failures = len(found.wrong)
     for root, folders, files in os.walk(folder, onerror=on_error):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links = [str(link) for name in folders if (link := Path(root) / name).is_symlink()]
+        found.notes += [f"{link}: link to a folder, not followed; name it to read it" for link in links]
         for name in sorted(name for name in files if not name.startswith(".")):
             _add_found(Path(root) / name, found, unread)
     if unread:
@@ -108,7 +110,7 @@ def _add_found(path: Path, found: Inputs, unread: Counter[str]) -> None:
     try:
         if not path.is_file():
             found.wrong.append((str(path), f"{path}: not a regular file, or a broken link"))
-        elif suffix in IMAGE_SUFFIXES:
+        elif suffix in IMAGE_SUFFIXES or (not suffix and _begins_like_a_picture(path)):
             found.images.append(path)
         elif suffix in VIDEO_SUFFIXES and (suffix != ".ts" or is_transport_stream(_head(path))):
             found.videos.append(path)
@@ -118,6 +120,11 @@ def _add_found(path: Path, found: Inputs, unread: Counter[str]) -> None:
             unread[suffix] += 1
     except OSError as error:
         found.wrong.append((str(path), f"{path}: {error.strerror or error}"))
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    """Not if only the two letters of a BMP say so: a text may begin with them."""
+    return kind_of(_head(path)) not in {None, PictureKind.BMP}
 
 
 def _head(path: Path) -> bytes:

@@ -35,8 +35,9 @@ _LONGEST_TRACK_S = 10.0
 """Maximum time from the first sighting of a track until it is closed."""
 _INTERVALS, _INTERVALS_UNSEEN = 51, 2.5
 _ALIKE = 0.7
-_ENOUGH = 0.9
-"""Fraction of the frames in the header; with fewer the file is truncated."""
+_ENOUGH, _SPARE_FRAMES = 0.9, 2
+"""Fraction of the frames in the header; with fewer the file is truncated, unless no more than two are missing: some
+headers have only a length in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class VideoSummary:
     frames: int = 0
     n_frames: int | None = None
     """According to the header."""
+    codec: str = ""
+    """Four characters; empty if unknown."""
     reads: int = 0
     notes: list[str] = field(default_factory=list)
     """Messages for the user."""
@@ -123,8 +126,12 @@ def read_video(
             break
         told.notes.append(f"{path}: plates are upside down; read rotated by 180 degrees")
     if not told.frames:
-        raise ImageError(f"{path}: no frame can be decoded; check that it is a video")
-    if told.n_frames is not None and told.frames < told.n_frames * _ENOUGH:
+        kind = f", of {told.codec} here," if told.codec else ""
+        raise ImageError(
+            f"{path}: no frame can be decoded; it is damaged, or its compression{kind} is not supported: "
+            "convert it to H.264"
+        )
+    if told.n_frames is not None and told.frames < min(told.n_frames * _ENOUGH, told.n_frames - _SPARE_FRAMES):
         told.notes.append(f"{path}: ends early, {told.frames} of {told.n_frames} frames; read up to there")
 
 
@@ -161,7 +168,7 @@ def _frames(path: Path, scene: Scene | None, told: VideoSummary, *, turned: bool
         video = VideoFile(path)
     except VideoError as error:
         raise ImageError(str(error)) from error
-    told.n_frames = video.n_frames
+    told.n_frames, told.codec = video.n_frames, video.codec
     try:
         seq = 0
         while (found := video.next()) is not None:

@@ -14,7 +14,7 @@ from rich.live import Live
 
 from agent.errors import ConfigError
 from agent.runtime.config import load_config
-from cli.terminal import console, plain
+from cli.terminal import PlainConsole, plain
 from hw.clock import RealClock
 from hw.drive_format import DriveCamera, DriveHeader
 from hw.open import open_cameras, open_gnss
@@ -46,7 +46,7 @@ def run(path: Path, overrides: list[str], out: Path, *, camera_name: str | None,
         recorder = DriveRecorder(out, _header(config, out, first, clock), origin_ns=first.t_mono_ns)
         with closing(recorder):
             _record(recorder, camera, gnss, first, seconds)
-    console().print(
+    PlainConsole().print(
         f"{plain(str(out))}: {recorder.frames} frames, {recorder.lines} sentences; add truth.csv to make it a test"
     )
     return 0

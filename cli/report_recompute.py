@@ -8,11 +8,10 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import plain
+from cli.terminal import PlainConsole, plain
 from protocol.seal.keys import UNIT_PUBLIC, VerifyKey
 from station.reports.lines import ReportError, read_lines
 from station.reports.recompute import recompute
@@ -59,9 +58,9 @@ def recompute_command(
     if as_json:
         print_json({"agrees": found.is_right, **{name: getattr(found, name) for name in found.__slots__}})
         raise typer.Exit(0 if found.is_right else 1)
-    console = Console()
+    console = PlainConsole()
     for what in found.altered:
-        console.print(Text(plain(f"altered: {what}"), "red"), soft_wrap=True)
+        console.print(Text(plain(f"altered: {what}"), "red"))
     if found.differences:
         table = TextTable("table", "of", "measure", "report", "computed", title="Numbers that differ")
         for one in found.differences[:_MAX_SHOWN]:
@@ -71,14 +70,12 @@ def recompute_command(
     console.print(
         f"{found.lines:,} numbers compared with {found.records:,} signed records and {found.entries:,} entries of the "
         "audit log",
-        highlight=False,
-        soft_wrap=True,
     )
     if not found.log_signed:
-        console.print(
-            "The audit log is not signed: nothing proves that it has all entries (docs/audit.md).", soft_wrap=True
-        )
-    console.print("[green]the report agrees[/]" if found.is_right else "[red]the report does NOT agree[/]")
+        console.print("The audit log is not signed: nothing proves that it has all entries (docs/audit.md).")
+    console.print(
+        Text("the report agrees", "green") if found.is_right else Text("the report does NOT agree", "red")
+    )
     raise typer.Exit(0 if found.is_right else 1)
 
 

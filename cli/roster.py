@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
 from cli.roster_source import roster_from
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole, beside
 from hw.output import output
 from hw.paths import CONFIG_DIR, CONFIG_FILE
 from protocol.errors import RosterError
@@ -70,10 +70,9 @@ def make(
     roster = roster_from(source, zones)
     with output(out, private=True) as file:
         file.write(roster.canonical())
-    Console().print(
+    beside(out).print(
         f"{out}: {len(roster.officers)} officers, {len(roster.zones)} zones, {len(roster.shifts)} planned shifts; "
         "not signed yet",
-        highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
 
 
@@ -83,14 +82,16 @@ def sign(
     out: Annotated[Path, typer.Argument(help="File for the signed roster.")],
     *,
     key: Annotated[Path, typer.Option(help="agency.key, from `patrol-lpr keys agency`.")],
-    version: Annotated[int, typer.Option(min=1, help="Number of the roster; must increase.")],
+    version: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of the roster; must increase.")],
     id: Annotated[str, typer.Option(help="Name of this series of rosters.")] = KIND,  # noqa: A002 - the option's name
     owner: Annotated[str, typer.Option(help="Agency that is responsible for it.")] = "",
     unit: Annotated[
         list[str] | None,
         typer.Option("--unit", help="Id or pattern of units; repeatable; if omitted, the whole fleet."),
     ] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="Days after which nobody signs on with it.")] = 30,
+    days: Annotated[
+        float, typer.Option(min=0.01, max=36_600, help="Days after which nobody signs on with it.")
+    ] = 30,
 ) -> None:
     """Sign a roster."""
     checked = parse_roster(_read(roster, MAX_ROSTER_BYTES))
@@ -107,7 +108,7 @@ def sign(
     signed = sign_roster(checked, header, SigningKey.load(key))
     with output(out, private=True) as file:
         file.write(signed)
-    Console().print(f"{out}: version {version}, {len(signed):,} bytes", highlight=False, markup=False)
+    beside(out).print(f"{out}: version {version}, {len(signed):,} bytes")
 
 
 @app.command()
@@ -120,10 +121,9 @@ def inspect(file: SignedArgument, key: PublicOption = _AGENCY_KEY, *, as_json: J
         print_json({"header": header.model_dump(mode="json"), **contents})
         return
     until = "-" if header.expires_s is None else _utc(header.expires_s)
-    Console().print(
+    PlainConsole().print(
         f"version {header.version} of {header.id} {header.owner}, for {', '.join(header.units)}, "
         f"from {_utc(header.as_of_s)} to {until}; {len(roster.zones)} zones, {len(roster.shifts)} planned shifts",
-        highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
     table = TextTable("badge", "name", "rights", "PIN", "training until")
     for officer in roster.officers:
@@ -179,7 +179,7 @@ def offer(
         commands.offer_file(unit, KIND, file, release=found.version)
     finally:
         store.close()
-    Console().print(f"version {found.version} of the roster offered to {unit}", highlight=False, markup=False)
+    PlainConsole().print(f"version {found.version} of the roster offered to {unit}")
 
 
 @app.command()
@@ -201,7 +201,7 @@ def install(
     place.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with output(place.path, private=True) as out:
         out.write(_read(file, MAX_FILE_BYTES))
-    Console().print(f"{place.path}: version {found.version}; restart the agent", highlight=False, markup=False)
+    PlainConsole().print(f"{place.path}: version {found.version}; restart the agent")
 
 
 def _verified(path: Path, key: Path) -> SignedRoster:

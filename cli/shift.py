@@ -41,7 +41,7 @@ def show(
     unit: Annotated[str | None, typer.Option("--unit", help="Only shifts on this unit.")] = None,
     badge: Annotated[str | None, typer.Option("--badge", help="Only shifts of this officer.")] = None,
     days: Annotated[float, typer.Option(min=0.01, max=36_600, help="Shifts received in the last days.")] = 31,
-    limit: Annotated[int, typer.Option(min=1, help="Number of shifts, the latest.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of shifts, the latest.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/shifts.md.")] = False,
 ) -> None:
     """Show shifts with hours by activity, coverage by zone and incidents."""

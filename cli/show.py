@@ -6,14 +6,17 @@ import json
 import sys
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import ConsoleDimensions
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from cli.terminal import plain
+from cli.terminal import PlainConsole, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _WIDEST = 100_000
 _WHOLE = frozenset({"plate", "unit", "file", "bundle", "time", "seq", "fingerprint", "serial", "drive"})
@@ -39,24 +42,40 @@ def _literal(cell: Any) -> Any:
 
 def print_table(table: Table, console: Console | None = None) -> None:
     """Print a table: wrapped on a terminal that is wide enough for its words, else in full; never cut."""
-    console = console or Console()
+    console = console or PlainConsole()
+    wide = console.options.update(max_width=_WIDEST)
     for column in table.columns:
         column.overflow = "fold"
         column.no_wrap = column.no_wrap or str(column.header) in _WHOLE
-    room = Measurement.get(console, console.options.update(max_width=_WIDEST), table)
-    before = console.width
-    # `width` of Console.print only narrows.
-    fits = console.is_terminal and room.minimum <= before
-    console.width = before if fits else max(room.maximum, 1)
+        if column.no_wrap:
+            # rich takes the longest word for the least width of a column, also of one that is not wrapped, and cuts it.
+            parts = (column.header, *column.cells)
+            column.min_width = max(Measurement.get(console, wide, part).maximum for part in parts)
+    room = Measurement.get(console, wide, table)
+    before = console.size
+    # `width` of Console.print only narrows, and that of a console is not used on a dumb terminal.
+    fits = console.is_terminal and room.minimum <= before.width
+    console.size = before if fits else ConsoleDimensions(max(room.maximum, 1), before.height)
     try:
-        console.print(table)
+        console.print(table, soft_wrap=False)
     finally:
-        console.width = before
+        console.size = before
 
 
 def print_json(value: object) -> None:
     """Print one JSON document; bytes as hex, dataclasses with the names of their fields."""
-    sys.stdout.write(json.dumps(json_value(value), ensure_ascii=False, indent=2) + "\n")
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+    sys.stdout.write(json.dumps(json_value(value), ensure_ascii=not is_unicode, indent=2) + "\n")
+
+
+def print_done(
+    text: str, values: dict[str, object], *, as_json: bool, console: PlainConsole | None = None
+) -> None:
+    """Say what a command did: in a line, to standard output or a console, or as one JSON document."""
+    if as_json:
+        print_json(values)
+    else:
+        (console or PlainConsole()).print(text)
 
 
 def json_value(value: Any) -> Any:

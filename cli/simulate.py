@@ -23,7 +23,7 @@ from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import marked_console, plain, say
+from cli.terminal import PlainConsole, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
 from protocol.seal import Opener, SigningKey, StationKey, load_keyring
@@ -160,7 +160,7 @@ def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: b
     log.configure("error", "auto")
     if report is not None:
         check_libraries()
-    console = marked_console(stderr=as_json)
+    console = PlainConsole(stderr=as_json)
     drives, failed = [], False
     for path in paths:
         try:
@@ -176,15 +176,15 @@ def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: b
     for outcome in outcomes:
         failed |= not outcome.balanced
         for note in not_read(outcome):
-            console.print(note, markup=False)
+            console.print(note)
         for line in broken_floors(outcome):
             failed = True
-            console.print(f"{plain(outcome.drive.header.name)}: {line}", style="red", markup=False)
+            console.print(f"{plain(outcome.drive.header.name)}: {line}", style="red")
         if report is not None:
             stem = f"{report.stem}-{file_name(outcome.drive.header.name)}"
             target = report if len(paths) == 1 else report.with_stem(stem)
             write_report(target, outcome.drive, outcome.result, outcome.station)
-            console.print(f"report: {plain(str(target))}", markup=False)
+            console.print(f"report: {plain(str(target))}")
     return 1 if failed else 0
 
 

@@ -11,7 +11,6 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli import (
     station_backup,
@@ -25,7 +24,7 @@ from cli import (
     station_show,
 )
 from cli.account import operator, operator_name
-from cli.show import print_json, print_table
+from cli.show import print_done, print_json, print_table
 from cli.station_check import print_check
 from cli.station_place import (
     DEFAULT_DB,
@@ -55,7 +54,7 @@ from cli.station_tables import (
     units_table,
 )
 from cli.station_web import accounts_app, web, web_settings
-from cli.terminal import say
+from cli.terminal import PlainConsole, say
 from hw.config import MQTT_PORT
 from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
@@ -65,6 +64,7 @@ from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
 from station.query import READ_SCHEMA, Circle, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.query.versions import Versions
 from station.retention.purges import Purger
 from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store
@@ -115,7 +115,9 @@ def serve(
         typer.Option(help="HOST[:PORT] of a broker, once for each; if omitted, an embedded one."),
     ] = None,
     host: Annotated[str, typer.Option(help="Loopback address of the embedded broker.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of the embedded broker; 0 selects a free one.")] = MQTT_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65_535, help="Port of the embedded broker; 0 selects a free one.")
+    ] = MQTT_PORT,
     protocol: Annotated[Protocol, typer.Option(help="MQTT version, with --broker.")] = Protocol.FIVE,
     name: Annotated[str, typer.Option(help="Name of this station, included in every receipt.")] = "station",
     units: Annotated[str | None, typer.Option(help="Comma-separated units to accept; if omitted, all.")] = None,
@@ -131,10 +133,13 @@ def serve(
         ),
     ] = None,
     max_records: Annotated[
-        int, typer.Option(min=1, help="Records that a unit may send in a day; what is above waits in the unit.")
+        int,
+        typer.Option(
+            min=1, max=2**31 - 1, help="Records that a unit may send in a day; what is above waits in the unit."
+        ),
     ] = Quota().records,
     max_mib: Annotated[
-        int, typer.Option(min=1, help="MiB of records and pictures that a unit may send in a day.")
+        int, typer.Option(min=1, max=2**31 - 1, help="MiB of records and pictures that a unit may send in a day.")
     ] = Quota().size_bytes // _MEBI,
     allow_open: Annotated[bool, typer.Option(help="With --keys: also accept unencrypted records.")] = False,
     policy: Annotated[
@@ -225,7 +230,7 @@ def reads(
     *,
     db: DbOption = None,
     unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of reads.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of reads.")] = 50,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
     as_json: JsonOption = False,
@@ -262,7 +267,7 @@ def show_hits(
     *,
     db: DbOption = None,
     unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of hits.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of hits.")] = 50,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
     as_json: JsonOption = False,
@@ -330,14 +335,16 @@ def show_units(
     counters: Annotated[str | None, typer.Option(help="Show all counters of this unit.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show units: last seen, missing and evicted records, counters."""
-    with asking(context, db) as query:
+    """Show units: last seen, missing and evicted records, releases, lists and policies, counters."""
+    with opened(context, db) as store:
+        query = Versions(store, operator(), now_us)
         rows = query.units() if counters is None else []
+        files = query.files(row.unit for row, _ in rows) if rows else {}
         health = None if counters is None else query.health(counters)
     if counters is None and as_json:
-        print_json([unit_values(row, gaps) for row, gaps in rows])
+        print_json([unit_values(row, gaps, files[row.unit]) for row, gaps in rows])
     elif counters is None:
-        print_table(units_table(rows))
+        print_table(units_table(rows, files))
     elif health is None:
         raise typer.BadParameter(f"unit {counters!r} has sent no health message yet", param_hint="--counters")
     elif as_json:
@@ -368,6 +375,7 @@ def export(
     schema: Annotated[str, typer.Option(help="Type of record, for CSV, GeoJSON, KML and GPX.")] = READ_SCHEMA,
     purpose: PurposeOption = None,
     case_number: CaseOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Export records; recorded in the audit trail before the file appears."""
     if all(one is None for one in (csv, geojson, kml, gpx, evidence, pictures)):
@@ -378,18 +386,24 @@ def export(
         raise typer.BadParameter(
             "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
         )
+    if as_json and any(str(place) == "-" for place in (csv, geojson, kml, gpx)):
+        raise typer.BadParameter("standard output is the export's: give a file", param_hint="--json")
+    counts: dict[str, int] = {}
     with asking(context, db, purpose, case_number) as query:
-        for place, write in (
-            (csv, query.export_csv), (geojson, query.export_geojson), (kml, query.export_kml), (gpx, query.export_gpx),
+        for name, place, write in (
+            ("csv", csv, query.export_csv), ("geojson", geojson, query.export_geojson),
+            ("kml", kml, query.export_kml), ("gpx", gpx, query.export_gpx),
         ):  # fmt: skip
             if place is not None:
-                _write(context, db, place, partial(write, schema=schema, unit=unit))
+                counts[name] = _write(context, db, place, partial(write, schema=schema, unit=unit))
         if pictures is not None:
-            station_show.export_pictures(query, pictures, schema=schema, unit=unit)
+            counts["pictures"] = station_show.export_pictures(query, pictures, schema=schema, unit=unit)
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(not_the_store(context, db, evidence), private=True) as out:
-                query.export_evidence(out, ring, unit=unit)
+                counts["evidence"] = query.export_evidence(out, ring, unit=unit)
+    if as_json:
+        print_json(counts)
 
 
 @app.command()
@@ -400,6 +414,7 @@ def offer(
     *,
     key: Annotated[Path, typer.Option(help="release.pub that must have signed the update.")],
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Offer an update to a unit, replacing any earlier offer; recorded in the audit trail."""
     try:
@@ -411,23 +426,28 @@ def offer(
         raise typer.BadParameter(f"the update is for {', '.join(manifest.units)}, not for {unit}")
     with opened(context, db) as store:
         commands_on(store).offer(unit, manifest, file)
-    Console().print(f"release {manifest.release} offered to {unit}", highlight=False)
+    values: dict[str, object] = {"unit": unit, "release": manifest.release}
+    print_done(f"release {manifest.release} offered to {unit}", values, as_json=as_json)
 
 
 @app.command()
 def withdraw(
-    context: typer.Context, unit: Annotated[str, typer.Argument(help="Id of the unit.")], db: DbOption = None
+    context: typer.Context,
+    unit: Annotated[str, typer.Argument(help="Id of the unit.")],
+    db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Withdraw the offer to a unit; an update that is already staged stays; recorded in the audit trail."""
     with opened(context, db) as store:
         was = commands_on(store).withdraw(unit)
-    Console().print(f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}", highlight=False)
+    text = f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}"
+    print_done(text, {"unit": unit, "withdrawn": was}, as_json=as_json)
 
 
 @app.command()
 def purge(  # noqa: PLR0917 - typer passes options by name
     context: typer.Context,
-    days: Annotated[float, typer.Option(min=0, help="Delete records older than this.")],
+    days: Annotated[float, typer.Option(min=0, max=36_600, help="Delete records older than this.")],
     db: DbOption = None,
     retention: Annotated[str | None, typer.Option(help="Only this retention class; if omitted, all.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
@@ -437,24 +457,27 @@ def purge(  # noqa: PLR0917 - typer passes options by name
     keys: Annotated[
         Path | None, typer.Option(help="The station's keys: log.key signs a checkpoint after the purge.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show which old records would be deleted, ask, and delete them with their pictures; recorded in the trail."""
-    console = Console()
+    console = PlainConsole()
     with opened(context, db) as store:
         commands = commands_on(store)
         preview = commands.preview_purge(days, retention=retention)
-        if preview.classes:
+        if preview.classes and not as_json:
             print_table(purge_table(preview.classes), console)
         if preview.clock_doubt and not trust_clock:
             raise StoreError(f"nothing was deleted: {preview.clock_doubt}; check the date, then add --trust-clock")
         if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {preview.records:,} records?")):
-            console.print("nothing was deleted: --yes deletes", highlight=False)
+            due: dict[str, object] = {"due": preview.records, "records": 0, "pictures": 0}
+            print_done("nothing was deleted: --yes deletes", due, as_json=as_json)
             return
         ring = station_log.ring_of(keys)
         gone = commands.purge(days, retention=retention)
         if ring.log is not None:
             Checkpointer(store, ring.log, now_us).make()
-    console.print(f"{gone.records:,} records and {gone.pictures:,} pictures deleted")
+    done: dict[str, object] = {"due": preview.records, "records": gone.records, "pictures": gone.pictures}
+    print_done(f"{gone.records:,} records and {gone.pictures:,} pictures deleted", done, as_json=as_json)
 
 
 @app.command()
@@ -462,6 +485,7 @@ def migrate(
     context: typer.Context,
     to: Annotated[str, typer.Option("--to", help="An empty database: postgresql://USER@HOST/DATABASE.")],
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy the station's file into PostgreSQL, with all records and proofs; recorded in the new audit trail."""
     source = place_of(context, db)
@@ -471,11 +495,11 @@ def migrate(
         raise typer.BadParameter(f"{to!r} is not postgresql://USER@HOST/DATABASE", param_hint="--to")
     entry = AuditRow(now_us(), operator_name(), "migrate", f"file={source.name}", 0)
     records, proofs, pictures = move_store(source, to, entry)
-    Console().print(
+    print_done(
         f"{records:,} records with {proofs:,} proofs and {pictures:,} pictures copied; "
         f"start the stations with --db postgresql://..., and keep {source} as a backup only",
-        highlight=False,
-        soft_wrap=True,
+        {"records": records, "proofs": proofs, "pictures": pictures},
+        as_json=as_json,
     )
 
 
@@ -539,7 +563,7 @@ def audit(
         print_table(ranges_table(ranges))
         print_table(audit_table(rows))
         for line in conflict_lines(ranges):
-            Console().print(line, style="red", highlight=False, soft_wrap=True)
+            PlainConsole().print(line, style="red")
     if any(row.missing or row.removed or row.conflicts for row in ranges):
         raise typer.Exit(1)
 
@@ -578,13 +602,12 @@ def purges(
     station_log.show_purges(found, as_json=as_json)
 
 
-def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> None:
-    """Write to a file, or row by row to standard output."""
+def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> int:
+    """Write to a file, or row by row to standard output; return how many."""
     if str(target) == "-":
-        write(sys.stdout)
-        return
+        return write(sys.stdout)
     with text_output(not_the_store(context, db, target), private=True) as out:
-        write(out)
+        return write(out)
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -593,7 +616,7 @@ def _address(text: str) -> tuple[str, int]:
     if not colon or text.endswith("]"):
         host, port = text, str(MQTT_PORT)
     host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 < int(port) <= _MAX_PORT:
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
 

@@ -6,11 +6,11 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.account import operator_name
 from cli.show import print_json
 from cli.station_place import DbOption, JsonOption, now_us, opened, place_of
+from cli.terminal import PlainConsole
 from station.query.export import iso
 from station.store import AuditRow, open_store
 
@@ -26,7 +26,7 @@ def backup(
     *,
     db: DbOption = None,
     keep_days: Annotated[
-        float | None, typer.Option(min=0, help="Delete backups older than this, but never the newest.")
+        float | None, typer.Option(min=0, max=36_600, help="Delete backups older than this, but never the newest.")
     ] = None,
     keys: Annotated[
         Path | None, typer.Option(help="Folder with the keys: their fingerprints are noted, no key is copied.")
@@ -48,10 +48,9 @@ def backup(
     if as_json:
         print_json({"backup": str(made), **_values(told), "deleted": [str(path) for path in gone]})
         return
-    Console().print(
+    PlainConsole().print(
         f"{made}: {told.records:,} records, {told.rows.get('pictures', 0):,} pictures, checked"
         f"{f'; {len(gone)} older deleted' if gone else ''}",
-        highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
 
 
@@ -82,7 +81,7 @@ def restore(
     if as_json:
         print_json({"backup": str(folder), "restored": not verify_only, **_values(told)})
         return
-    console = Console(highlight=False, soft_wrap=True, markup=False)
+    console = PlainConsole()
     console.print(f"{folder}: made {iso(told.made_us)}, {told.records:,} records, valid")
     if not verify_only:
         console.print(

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cli.show import print_done
+
 app = typer.Typer(
     help="The station's file station.toml: print an example, check it.",
     no_args_is_help=True,
@@ -25,7 +27,10 @@ def example() -> None:
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="station.toml")]) -> None:
+def check(
+    file: Annotated[Path, typer.Argument(help="station.toml")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; keys: docs/operations.md.")] = False,
+) -> None:
     """Check a file and the files that it names; all errors are listed."""
     from station.config import load_station_config  # noqa: PLC0415 - keeps --help fast
     from station.outputs.runner import open_destination  # noqa: PLC0415 - as above
@@ -34,4 +39,8 @@ def check(file: Annotated[Path, typer.Argument(help="station.toml")]) -> None:
     for table in config.outputs:
         open_destination(table, lambda: 0).close()
     names = ", ".join(f"{table.name} ({table.kind})" for table in config.outputs)
-    sys.stdout.write(f"{file}: valid; outputs {names or 'none'}\n")
+    outputs = [{"name": table.name, "kind": table.kind} for table in config.outputs]
+    print_done(
+        f"{file}: valid; outputs {names or 'none'}", {"file": str(file), "valid": True, "outputs": outputs},
+        as_json=as_json,
+    )  # fmt: skip

@@ -37,6 +37,7 @@ def evidence(
     c2pa_key: Annotated[
         Path | None, typer.Option("--c2pa-key", help="Private key of that certificate, PEM.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Write a read or hit with all that proves it as a page that verifies itself; recorded before the file appears."""
     from cli import station_evidence  # noqa: PLC0415 - the other commands need none of its parts
@@ -56,6 +57,7 @@ def evidence(
             unit=unit,
             c2pa=c2pa,
             checked=lambda path: not_the_store(context, db, path),
+            as_json=as_json,
         )
 
 

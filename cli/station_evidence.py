@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
+from cli.show import print_done
+from cli.terminal import beside
 from hw.output import output
 from protocol.seal import load_keyring
 from station.evidence.c2pa_pictures import load_signer
@@ -31,6 +32,7 @@ def write(
     unit: str | None,
     c2pa: tuple[Path, Path] | None,
     checked: Callable[[Path], Path],
+    as_json: bool = False,
 ) -> None:
     """Write ``out``: a page with an archive of the raw files beside it, or the archive alone."""
     try:
@@ -47,15 +49,17 @@ def write(
     if package is None:
         raise typer.BadParameter(f"there is no read or hit {identity}, or it was purged", param_hint="ID")
     made = make_package(package, ring.receipts, signer)
-    archive = checked(out.with_suffix(".zip"))
+    is_special = out.exists() and not out.is_file()  # a pipe or a device is written into
+    archive = checked(out if is_special else out.with_suffix(".zip"))
     with output(archive, private=True) as file:
         file.write(made.archive)
-    if out.suffix.lower() in _PAGES:
+    if out.suffix.lower() in _PAGES and not is_special:
         with output(checked(out), private=True) as file:
             file.write(made.page)
-    Console().print(
-        f"{len(package.records)} records and {sum(p.jpeg is not None for p in package.pictures)} pictures "
-        f"in {out}; {made.c2pa}",
-        highlight=False,
-        soft_wrap=True,
+    pictures = sum(p.jpeg is not None for p in package.pictures)
+    print_done(
+        f"{len(package.records)} records and {pictures} pictures in {out}; {made.c2pa}",
+        {"file": str(out), "records": len(package.records), "pictures": pictures, "c2pa": made.c2pa},
+        as_json=as_json,
+        console=beside(out),
     )

@@ -9,9 +9,8 @@ import typer
 from rich.text import Text
 
 from cli.account import operator
-from cli.show import TextTable, print_json, print_table
+from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
-from cli.terminal import console
 from station.query.export import iso
 from station.retention.holds import HoldDesk, hold_scope
 
@@ -42,6 +41,7 @@ def place(
     since: Annotated[datetime | None, typer.Option(help="Made at or after this time, UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(help="Made at or before this time, UTC.")] = None,
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Keep records from every purge, also those that come later; recorded in the audit trail."""
     scope = hold_scope(
@@ -49,7 +49,8 @@ def place(
     )
     with opened(context, db) as store:
         hold = HoldDesk(store, operator(), now_us).place(scope, case_number=case_number, reason=reason)
-    console().print(f"hold {hold.statement.number} placed: it keeps {hold.records:,} records now", highlight=False)
+    text = f"hold {hold.statement.number} placed: it keeps {hold.records:,} records now"
+    print_done(text, hold_values(hold), as_json=as_json)
 
 
 @app.command()
@@ -60,12 +61,13 @@ def release(
     case_number: CaseOption,
     reason: ReasonOption,
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Release a hold: the next purge deletes what is due; recorded in the audit trail."""
     with opened(context, db) as store:
         desk = HoldDesk(store, operator(), now_us)
         desk.release(number, case_number=case_number, reason=reason)
-    console().print(f"hold {number} released", highlight=False)
+    print_done(f"hold {number} released", {"number": number, "released": True}, as_json=as_json)
 
 
 @app.command("list")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import console
+from cli.terminal import PlainConsole, beside
 from hw.output import output
 from protocol.seal import KeyRing, load_keyring
 from station.query.export import iso
@@ -31,14 +31,14 @@ def show_state(state: LogState, *, as_json: bool) -> None:
     if as_json:
         print_json(state)
         return
-    out = console()
+    out = PlainConsole()
     signed = (
         "none"
         if state.checkpoint_us is None
         else f"{state.checkpoint_size:,} entries, {_time(state.checkpoint_us)}"
     )
-    out.print(f"{state.size:,} entries, root {state.root}", highlight=False, soft_wrap=True)
-    out.print(f"latest signed checkpoint: {signed}", highlight=False)
+    out.print(f"{state.size:,} entries, root {state.root}")
+    out.print(f"latest signed checkpoint: {signed}")
     table = TextTable("unit", "witnessed", "received")
     for row in state.witnesses:
         table.add_row(row.unit, f"{row.size:,} entries", _time(row.received_us))
@@ -48,8 +48,6 @@ def show_state(state: LogState, *, as_json: bool) -> None:
             f"{unit} keeps a checkpoint that this log does not continue: entries were cut off or altered, or the "
             "database is an old backup",
             style="red",
-            highlight=False,
-            soft_wrap=True,
         )
 
 
@@ -57,14 +55,14 @@ def export_log(query: Query, target: Path, keys: Path | None, numbers: Sequence[
     """Write the log, or some entries with their proofs."""
     with output(target, private=True) as out:
         count = query.export_log(out, ring_of(keys), numbers)
-    console().print(f"{count:,} entries written; check them with `patrol-lpr verify {target}`", soft_wrap=True)
+    beside(target).print(f"{count:,} entries written; check them with `patrol-lpr verify {target}`")
 
 
 def export_certificate(query: Query, target: Path, keys: Path | None, purge: int) -> None:
     """Write the certificate of a purge with its proof."""
     with output(target, private=True) as out:
         query.export_certificate(out, ring_of(keys), purge)
-    console().print(f"purge {purge} written; check it with `patrol-lpr verify {target}`", soft_wrap=True)
+    beside(target).print(f"purge {purge} written; check it with `patrol-lpr verify {target}`")
 
 
 def show_purges(purges: Sequence[StoredPurge], *, as_json: bool) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
-from rich.console import Console
 
-from cli.show import TextTable, print_json, print_table
+from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, commands_on, now_us, opened
+from cli.terminal import beside
 from hw.output import output
 from station.query.export import iso
 
@@ -110,21 +110,22 @@ def dead(
 
 
 @app.command()
-def retry(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+def retry(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Send the dead letters of an output again; recorded in the audit trail."""
     with opened(context, db) as store:
         count = commands_on(store).retry_output(name)
-    Console().print(f"{count:,} records will be sent to {name} again", highlight=False, markup=False)
+    print_done(
+        f"{count:,} records will be sent to {name} again", {"output": name, "records": count}, as_json=as_json
+    )
 
 
 @app.command()
-def remove(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+def remove(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Forget an output with its place and dead letters; recorded in the audit trail."""
     with opened(context, db) as store:
         was = commands_on(store).remove_output(name)
-    Console().print(
-        f"output {name} removed" if was else f"there is no output {name}", highlight=False, markup=False
-    )
+    text = f"output {name} removed" if was else f"there is no output {name}"
+    print_done(text, {"output": name, "removed": was}, as_json=as_json)
 
 
 @app.command()
@@ -136,7 +137,7 @@ def secret(file: Annotated[Path, typer.Argument(help="New file for the secret.")
         raise typer.BadParameter(f"{file} exists: a secret is not overwritten", param_hint="FILE")
     with output(file, private=True) as out:
         out.write(f"{new_secret()}\n".encode())
-    Console().print(f"{file}: give the receiver this line over a safe channel", highlight=False, markup=False)
+    beside(file).print(f"{file}: give the receiver this line over a safe channel")
 
 
 def _values(state: OutputState) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import sys
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from hw.output import text_output
 from protocol.seal.keys import VerifyKey
 from station.lists.inspect import contents_of
@@ -48,7 +48,7 @@ def show_definitions(own: OwnDefinitions, *, as_json: bool) -> None:
     table = TextTable("id", "title", "period", "from", "problem")
     for row in rows:
         table.add_row(*row.values())
-    print_table(table, Console())
+    print_table(table, PlainConsole())
 
 
 def show(definition: Definition, report: Report, *, as_json: bool) -> None:
@@ -56,9 +56,9 @@ def show(definition: Definition, report: Report, *, as_json: bool) -> None:
     if as_json:
         print_json({"definition": definition.id, "lines": report.lines})
         return
-    console = Console()
+    console = PlainConsole()
     shown = present(report, definition)
-    console.print(Text(f"{definition.title}, {shown.period}"), soft_wrap=True)
+    console.print(Text(f"{definition.title}, {shown.period}"))
     for table in shown.tables:
         made = TextTable(*table.columns, title=table.title)
         for row in table.rows:
@@ -89,7 +89,7 @@ def show_quality(quality: AlarmQuality, *, as_json: bool) -> None:
     if as_json:
         print_json({"cars": quality.cars, "lines": quality.lines, "confusions": quality.confusions})
         return
-    console = Console()
+    console = PlainConsole()
     table = TextTable(
         "list", "rule", "hits", "confirmed", "false", "open", "expected", "95 %", "finding",
         title=f"Alarm quality from {quality.cars:,} reads",

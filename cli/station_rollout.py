@@ -6,10 +6,9 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
-from cli.show import TextTable, print_json, print_table
+from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
 from protocol.seal.keys import VerifyKey
 from station.query.export import iso
@@ -44,19 +43,24 @@ def set_group(
     group: GroupArgument,
     units: Annotated[list[str], typer.Argument(help="All its units.")],
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Set the units of a group; recorded in the audit trail."""
     with opened(context, db) as store:
         _rollouts(store).set_group(group, units)
-    _say(f"group {group}: {len(set(units))} units")
+    print_done(
+        f"group {group}: {len(set(units))} units", {"group": group, "units": sorted(set(units))}, as_json=as_json
+    )
 
 
 @groups_app.command("remove")
-def remove_group(context: typer.Context, group: GroupArgument, db: DbOption = None) -> None:
+def remove_group(
+    context: typer.Context, group: GroupArgument, db: DbOption = None, as_json: JsonOption = False
+) -> None:
     """Remove a group; what was offered to its units stays offered; recorded in the audit trail."""
     with opened(context, db) as store:
         _rollouts(store).set_group(group, ())
-    _say(f"group {group} removed")
+    print_done(f"group {group} removed", {"group": group, "units": []}, as_json=as_json)
 
 
 @groups_app.command("show")
@@ -84,6 +88,7 @@ def start(
     percent: PercentOption = 100,
     slot: Annotated[int, typer.Option(min=1, max=4, help="For a hot list: one of a unit's four.")] = 1,
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Verify a signed file and offer it to a share of a group; recorded in the audit trail."""
     with opened(context, db) as store:
@@ -93,7 +98,11 @@ def start(
         count = _rollouts(store).start(
             found.kind, group, file, release=found.version, percent=percent, parts=found.parts, told=found.told
         )
-    _say(f"{found.kind} version {found.version} offered to {count} of {len(members)} units of {group}")
+    print_done(
+        f"{found.kind} version {found.version} offered to {count} of {len(members)} units of {group}",
+        {"kind": found.kind, "group": group, "version": found.version, "offered": count, "units": len(members)},
+        as_json=as_json,
+    )
 
 
 @app.command()
@@ -104,19 +113,28 @@ def advance(
     *,
     percent: PercentOption,
     db: DbOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Offer what was started to a larger or smaller share of the group; recorded in the audit trail."""
     with opened(context, db) as store:
         count = _rollouts(store).advance(kind, group, percent)
-    _say(f"{kind} offered to {count} units of {group}")
+    values: dict[str, object] = {"kind": kind, "group": group, "offered": count}
+    print_done(f"{kind} offered to {count} units of {group}", values, as_json=as_json)
 
 
 @app.command()
-def stop(context: typer.Context, kind: KindArgument, group: GroupArgument, db: DbOption = None) -> None:
+def stop(
+    context: typer.Context,
+    kind: KindArgument,
+    group: GroupArgument,
+    db: DbOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Withdraw the offers; units keep what they have installed; recorded in the audit trail."""
     with opened(context, db) as store:
         was = _rollouts(store).stop(kind, group)
-    _say(f"{kind} withdrawn from {group}" if was else f"nothing of kind {kind} is rolled out to {group}")
+    text = f"{kind} withdrawn from {group}" if was else f"nothing of kind {kind} is rolled out to {group}"
+    print_done(text, {"kind": kind, "group": group, "withdrawn": was}, as_json=as_json)
 
 
 @app.command()
@@ -167,7 +185,3 @@ def _values(state: RolloutState) -> dict[str, Any]:
 
 def _rollouts(store: Store) -> Rollouts:
     return Rollouts(store, operator(), now_us)
-
-
-def _say(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from cli.station_place import now_us
 from cli.station_web import start_web
+from cli.terminal import PlainConsole, plain
 from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
+from station.audit_log.heads import note_heads
 from station.audit_log.witnessing import Witnessing
 from station.housekeeping import Housekeeping
 from station.ingest import Ingest
@@ -31,6 +32,8 @@ from station.store import is_address, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from rich.console import Console
 
     from protocol.metrics import Sample
     from protocol.policy.pack import PolicyPack
@@ -79,7 +82,7 @@ def receive(
         ],
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    console = Console()
+    console = PlainConsole()
     new_reads: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
     store = open_store(db) if opener is None else open_store(db, open_picture=opener.picture)
     is_worker = is_address(db)
@@ -125,13 +128,14 @@ def receive(
         service.start()
     brokers = ", ".join(f"{address.host}:{address.port}" for address in addresses)
     serving = f"receiving from {brokers} into {_shown(db)} as {name}; Ctrl-C to stop"
-    console.print(serving, highlight=False, soft_wrap=True)
+    console.print(serving)
     housekeeping = Housekeeping(
         time.monotonic,
         checkpointer=None if log_key is None else Checkpointer(store, log_key, now_us),
         retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
         short_lived=(KeptSearches(store, now_us), ReadBound(store, now_us)),
         witnessing=tuple(witness for witness in witnessing if witness is not None),
+        note_heads=lambda: note_heads(store, now_us()),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
     crashed = not all(service.is_alive for service in services)
@@ -146,9 +150,9 @@ def receive(
     summary = ", ".join(
         f"{name} {number:,}" for name, number in worker_counts(ingests, services).items() if number
     )
-    console.print(summary or "no messages", highlight=False, soft_wrap=True)
+    console.print(summary or "no messages")
     if hint := keys_hint(ingests, has_keys=opener is not None):
-        console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
+        console.print(hint, style="red")
     return EXIT_CRASHED if crashed else 0
 
 
@@ -173,11 +177,11 @@ def _show_until_stopped(
             going = record is not None
             if record is not None and isinstance(record.body, Read):
                 line = _line(record, record.body, show_plate=console.is_terminal)
-                console.print(line, highlight=False, soft_wrap=True)
+                console.print(line)
         housekeeping.step()
         if not warned and (hint := keys_hint(ingests, has_keys=has_keys)):
             warned = True
-            console.print(hint, style="red", markup=False, highlight=False, soft_wrap=True)
+            console.print(hint, style="red")
         if time.monotonic() - told_s >= _COUNTS_EVERY_S:
             told_s = time.monotonic()
             structlog.get_logger().info("station_counts", **worker_counts(ingests, services))
@@ -205,11 +209,13 @@ def keys_hint(ingests: Sequence[Ingest], *, has_keys: bool) -> str | None:
     )
 
 
-def _line(record: Record, read: Read, *, show_plate: bool) -> str:
+def _line(record: Record, read: Read, *, show_plate: bool) -> str | Text:
     """Prints plates and places on a terminal, ids elsewhere."""
     place, envelope = read.place, record.envelope
     if not show_plate:
         # A pipe is a log: neither plates nor places.
         return f"{envelope.unit} #{envelope.seq}  {envelope.record_id.hex()}"
     where = "no fix" if place.lat_deg is None else f"{place.lat_deg:.5f} {place.lon_deg:.5f}"
-    return f"{envelope.unit} #{envelope.seq}  [bold]{escape(read.text)}[/]  {escape(read.region)}  {where}"
+    return Text.assemble(
+        plain(f"{envelope.unit} #{envelope.seq}  "), (plain(read.text), "bold"), plain(f"  {read.region}  {where}")
+    )

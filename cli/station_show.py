@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import console
+from cli.terminal import PlainConsole
 from hw.output import output
 from station.errors import StoreError
 from station.query.export import flat_values
@@ -36,7 +36,7 @@ def show(query: Query, record_id: str, *, unit: str | None, out: Path | None, as
     table = TextTable("", "")
     for name, value in values.items():
         table.add_row(name, ", ".join(files) if name == "files" else "" if value is None else str(value))
-    print_table(table, console())
+    print_table(table, PlainConsole())
 
 
 def _write_pictures(query: Query, stored: StoredRecord, folder: Path) -> list[str]:

@@ -17,10 +17,11 @@ from protocol.wire.records.read import Read
 from station.query.export import iso
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from protocol.wire.parts import Place
     from station.query import StoredHit, StoredRecord
+    from station.query.versions import FileVersion
     from station.store import AuditRow, Gap, Purgeable, SeriesRow, UnitRow
 
 _SURE_E4 = 9_000
@@ -108,11 +109,14 @@ def purge_table(classes: Iterable[Purgeable]) -> TextTable:
     return table
 
 
-def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
+def units_table(
+    units: Iterable[tuple[UnitRow, list[Gap]]], files: Mapping[str, Sequence[FileVersion]]
+) -> TextTable:
     """One row per unit with its gaps; missing reads are red."""
     table = TextTable(
-        "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release"
-    )
+        "unit", "state", "software", "last seen", "reads", "last seq", "missing", "evicted", "gaps", "release",
+        "lists and policies",
+    )  # fmt: skip
     for unit, gaps in units:
         table.add_row(
             unit.unit,
@@ -125,8 +129,15 @@ def units_table(units: Iterable[tuple[UnitRow, list[Gap]]]) -> TextTable:
             f"{unit.evicted:,}",
             _gaps([gap for gap in gaps if not gap.explained]),
             _release(unit),
+            ", ".join(map(_file, files[unit.unit])) or "-",
         )
     return table
+
+
+def _file(file: FileVersion) -> str:
+    """A kind with the version that the unit has, and the one that it is offered if it is behind."""
+    has = "?" if file.has is None else str(file.has)
+    return f"{file.kind} {has}, wanted {file.offered}" if file.is_behind else f"{file.kind} {has}"
 
 
 def _state(unit: UnitRow) -> Text:
@@ -159,7 +170,7 @@ def _release(unit: UnitRow) -> Text:
     return Text(" ".join(words))
 
 
-def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
+def unit_values(unit: UnitRow, gaps: list[Gap], files: Sequence[FileVersion]) -> dict[str, object]:
     """Return what ``units --json`` says of a unit."""
     return {
         "unit": unit.unit,
@@ -177,6 +188,7 @@ def unit_values(unit: UnitRow, gaps: list[Gap]) -> dict[str, object]:
         "refused_today": unit.refused_today,
         "release": str(_release(unit)),
         "wanted_release": unit.desired or None,
+        "files": [{"kind": one.kind, "offered": one.offered or None, "has": one.has} for one in files],
     }
 
 

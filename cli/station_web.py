@@ -10,11 +10,11 @@ from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.account import operator
-from cli.show import TextTable, print_json, print_table
-from cli.station_place import DbOption, now_us, place_of
+from cli.show import TextTable, print_done, print_json, print_table
+from cli.station_place import DbOption, JsonOption, now_us, place_of
+from cli.terminal import PlainConsole
 from protocol.notify import Notifier
 from protocol.seal.keys import load_unit_keys
 from station.accounts.rights import Role
@@ -27,6 +27,8 @@ from station.web.settings import WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from rich.console import Console
 
     from protocol.seal import KeyRing
     from station.accounts.accounts import Accounts
@@ -121,15 +123,13 @@ def make_server(
 
 def say_where(server: WebServer, store: Store, console: Console) -> None:
     """Print the address; if nobody can log in yet, the links of the first accounts, on a terminal alone."""
-    console.print(f"page at {server.address}", highlight=False, soft_wrap=True)
+    console.print(f"page at {server.address}")
     rows = store.accounts.all()
     if any(row.password is not None for row in rows):
         return
     if not console.is_terminal:
         # A pipe is a log.
-        console.print(
-            "nobody can log in yet: patrol-lpr station account add NAME --role administrator", highlight=False
-        )
+        console.print("nobody can log in yet: patrol-lpr station account add NAME --role administrator")
         return
     known = {row.name for row in rows}
     by = Asker("station")
@@ -142,7 +142,6 @@ def say_where(server: WebServer, store: Store, console: Console) -> None:
             link = server.accounts.add(by, name, full_name=full_name, role=role, scope=EVERYTHING)
         console.print(
             f"set up the {role} account {name!r} within a day: {server.address}/set-up/{link}",
-            highlight=False, soft_wrap=True, markup=False,
         )  # fmt: skip
 
 
@@ -173,7 +172,7 @@ def web(
     exporter = None
     try:
         exporter = None if metrics is None else start_metrics(metrics, server.requests.samples)
-        say_where(server, store, Console())
+        say_where(server, store, PlainConsole())
         server.run()
     finally:
         if exporter is not None:
@@ -211,33 +210,35 @@ def add(
     full_name: Annotated[str, typer.Option(help="Name of the person.")],
     agency: Annotated[list[str] | None, typer.Option(help="Only units of this agency; repeatable.")] = None,
     unit: Annotated[list[str] | None, typer.Option(help="Only this unit; repeatable.")] = None,
+    zone: Annotated[
+        list[str] | None, typer.Option(help="Only what was made in this zone, by its id; repeatable.")
+    ] = None,
     subject: Annotated[
         str | None, typer.Option(help="Who they are at the agency's log-in service (OIDC).")
     ] = None,
     db: DbOption = None,
     address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
 ) -> None:
     """Make an account; print the link with which its person sets a password and a second factor."""
-    scope = Scope(frozenset(agency) if agency else None, frozenset(unit) if unit else None)
+    scope = Scope(*(frozenset(names) if names else None for names in (agency, unit, zone)))
     with _accounts(context, db) as accounts:
         link = accounts.add(operator(), name, full_name=full_name, role=role.value, scope=scope, subject=subject)
-    _print_link(address, link)
+    _print_link(address, link, name, as_json=as_json)
 
 
 @accounts_app.command("list")
-def list_accounts(
-    context: typer.Context, db: DbOption = None, as_json: Annotated[bool, typer.Option("--json")] = False
-) -> None:
+def list_accounts(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show all accounts."""
     with _accounts(context, db) as accounts:
         rows = accounts.all()
     if as_json:
         print_json([_values(row) for row in rows])
         return
-    table = TextTable("name", "person", "role", "agencies", "units", "state", "second factor", "made")
+    table = TextTable("name", "person", "role", "agencies", "units", "zones", "state", "second factor", "made")
     for row in rows:
         values = _values(row)
-        limits = _names(row.scope.agencies), _names(row.scope.units)
+        limits = (_names(names) for names in (row.scope.agencies, row.scope.units, row.scope.zones))
         table.add_row(
             row.name, row.full_name, row.role, *limits, str(values["state"]),
             "yes" if values["second_factor"] else "no", (iso(row.created_us) or "")[:10],
@@ -246,29 +247,33 @@ def list_accounts(
 
 
 @accounts_app.command()
-def disable(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+def disable(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Disable an account; its sessions and tokens end."""
     with _accounts(context, db) as accounts:
         accounts.disable(operator(), name)
-    Console().print(f"{name} disabled", highlight=False)
+    print_done(f"{name} disabled", {"name": name, "disabled": True}, as_json=as_json)
 
 
 @accounts_app.command()
-def enable(context: typer.Context, name: NameArgument, db: DbOption = None) -> None:
+def enable(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Enable an account again."""
     with _accounts(context, db) as accounts:
         accounts.disable(operator(), name, disabled=False)
-    Console().print(f"{name} enabled", highlight=False)
+    print_done(f"{name} enabled", {"name": name, "disabled": False}, as_json=as_json)
 
 
 @accounts_app.command()
 def reset(
-    context: typer.Context, name: NameArgument, db: DbOption = None, address: AddressOption = _ADDRESS
+    context: typer.Context,
+    name: NameArgument,
+    db: DbOption = None,
+    address: AddressOption = _ADDRESS,
+    as_json: JsonOption = False,
 ) -> None:
     """Take password and second factor of an account away; print a new link."""
     with _accounts(context, db) as accounts:
         link = accounts.reset(operator(), name)
-    _print_link(address, link)
+    _print_link(address, link, name, as_json=as_json)
 
 
 @contextmanager
@@ -286,9 +291,13 @@ def _accounts(context: typer.Context, db: str | None) -> Iterator[Accounts]:
         store.close()
 
 
-def _print_link(address: str, link: str) -> None:
-    sys.stdout.write(f"{address.rstrip('/')}/set-up/{link}\n")
-    Console(stderr=True).print("the link works once, for a day: give it to the person alone", highlight=False)
+def _print_link(address: str, link: str, name: str, *, as_json: bool) -> None:
+    whole = f"{address.rstrip('/')}/set-up/{link}"
+    if as_json:
+        print_json({"name": name, "link": whole})
+    else:
+        sys.stdout.write(f"{whole}\n")
+    PlainConsole(stderr=True).print("the link works once, for a day: give it to the person alone")
 
 
 def _values(row: AccountRow) -> dict[str, object]:
@@ -299,6 +308,7 @@ def _values(row: AccountRow) -> dict[str, object]:
         "role": row.role,
         "agencies": None if row.scope.agencies is None else sorted(row.scope.agencies),
         "units": None if row.scope.units is None else sorted(row.scope.units),
+        "zones": None if row.scope.zones is None else sorted(row.scope.zones),
         "state": state,
         "second_factor": row.password is not None and row.totp is not None,
         "subject": row.subject,

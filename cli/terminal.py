@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.text import Text
 
 from agent.records import UNKNOWN_REGION
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.text import TextType
+
 _LIKELY = 0.5
-_UNLIMITED = 10_000
-"""Width of what is piped: nothing is wrapped."""
 
 
 def plain(text: str) -> str:
@@ -45,25 +50,39 @@ def _is_denied(error: BaseException | None) -> bool:
 
 
 def say(text: str) -> None:
-    """Write a message to standard error."""
-    sys.stderr.write("patrol-lpr: " + "\n".join(map(plain, text.split("\n"))) + "\n")
+    """Write a message to standard error; lines after the first, which a file's name can make, are indented."""
+    first, *others = text.split("\n")
+    lines = [f"patrol-lpr: {first}", *(line if line.startswith(" ") else f"  {line}" for line in others)]
+    sys.stderr.write("\n".join(map(plain, lines)) + "\n")
 
 
-def console() -> Console:
-    """Return a console without markup: as wide as the terminal, unlimited when piped."""
-    return _console(markup=False)
+class PlainConsole(Console):
+    """Prints strings as they are: no markup, no control characters, lines not wrapped.  Styled parts are ``Text``."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        """``stderr``: for what is no result."""
+        super().__init__(markup=False, highlight=False, emoji=False, soft_wrap=True, stderr=stderr)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As :meth:`rich.console.Console.print`."""
+        super().print(*(_literal(one) for one in objects), **options)
+
+    def rule(self, title: TextType = "", **options: Any) -> None:
+        """As :meth:`rich.console.Console.rule`."""
+        super().rule(_literal(title), **options)
 
 
-def marked_console(*, stderr: bool = False) -> Console:
-    """Return the same with markup; untrusted texts must be passed to it as :class:`Text`."""
-    return _console(markup=True, stderr=stderr)
+def beside(path: Path) -> PlainConsole:
+    """Return where to tell of a file that was written: not on standard output if that was the file."""
+    try:
+        written, out = path.stat(), os.fstat(sys.stdout.fileno())
+    except (OSError, ValueError):
+        return PlainConsole()
+    return PlainConsole(stderr=(written.st_dev, written.st_ino) == (out.st_dev, out.st_ino))
 
 
-def _console(*, markup: bool, stderr: bool = False) -> Console:
-    out = Console(markup=markup, highlight=False, emoji=False, stderr=stderr)
-    if out.is_terminal:
-        return out
-    return Console(markup=markup, highlight=False, emoji=False, stderr=stderr, width=_UNLIMITED)
+def _literal(one: Any) -> Any:
+    return Text("\n".join(map(plain, one.split("\n")))) if isinstance(one, str) else one
 
 
 def shown_region(region: str, confidence: float) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from cli.show import TextTable, json_value, print_json, print_table
+from cli.terminal import PlainConsole, beside
 from hw.paths import CONFIG_FILE, STATE_DIR
 from protocol.errors import UpdateError
 from protocol.seal.keys import SigningKey, VerifyKey
@@ -50,7 +50,7 @@ def make(
     out: FileArgument,
     *,
     key: Annotated[Path, typer.Option(help="release.key, from `patrol-lpr keys release`.")],
-    release: Annotated[int, typer.Option(min=1, help="Number of the release; must increase.")],
+    release: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of the release; must increase.")],
     wheels: Annotated[
         Path | None, typer.Option(help="Folder with the wheels of patrol-lpr and its dependencies.")
     ] = None,
@@ -60,8 +60,8 @@ def make(
         list[str] | None,
         typer.Option("--unit", help="Id or pattern of units; repeatable; if omitted, the whole fleet."),
     ] = None,
-    days: Annotated[float, typer.Option(min=0.01, help="Days during which it can be applied.")] = 90,
-    needs: Annotated[int, typer.Option(min=0, help="Lowest release it can be applied on.")] = 0,
+    days: Annotated[float, typer.Option(min=0.01, max=36_600, help="Days during which it can be applied.")] = 90,
+    needs: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Lowest release it can be applied on.")] = 0,
     base: Annotated[
         Path | None, typer.Option(help="Earlier update whose wheels the units already have; these are left out.")
     ] = None,
@@ -84,9 +84,7 @@ def make(
     made = make_update(
         out, sources, terms, signing, base=None if base is None else _verified(base, signing.public)
     )
-    Console().print(
-        f"{out}: release {release}, {out.stat().st_size / _MEBI:.1f} MiB, {_parts(made)}", highlight=False
-    )
+    beside(out).print(f"{out}: release {release}, {out.stat().st_size / _MEBI:.1f} MiB, {_parts(made)}")
 
 
 @app.command()
@@ -100,14 +98,13 @@ def show(file: FileArgument, key: KeyOption = RELEASE_KEY, *, as_json: JsonOptio
     for entry in manifest.files:
         carried = "" if entry.carried else "from the unit"
         table.add_row(entry.part.value, entry.name, f"{entry.size:,}", entry.sha256[:12], carried)
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"release {manifest.release} for {', '.join(manifest.units)}, on release {manifest.needs} or higher, "
         f"from {_utc(manifest.not_before_s)} to {_utc(manifest.expires_s)}",
-        highlight=False, soft_wrap=True, markup=False,
     )  # fmt: skip
     if manifest.note:
-        console.print(manifest.note, highlight=False, markup=False)
+        console.print(manifest.note)
     print_table(table, console)
 
 
@@ -133,9 +130,8 @@ def apply_command(
             now_s=time.time(),
             anyway=anyway,
         )
-    Console().print(
+    PlainConsole().print(
         f"release {made.release} is staged and on trial from the next start: systemctl restart patrol-lpr",
-        highlight=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -150,7 +146,7 @@ def take(
     os.umask(_READABLE)
     with fetched_update(inbox) as file:
         made = apply(file, Releases(home), Site(VerifyKey.load(key), config), RealTools(), now_s=time.time())
-    Console().print(f"release {made.release} is staged", highlight=False)
+    PlainConsole().print(f"release {made.release} is staged")
 
 
 @app.command()
@@ -161,7 +157,7 @@ def status(home: HomeOption = HOME, *, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"running": current, "committed": committed, **json_value(state)})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = PlainConsole()
     if current == committed:
         console.print(f"release {current}, committed")
     else:
@@ -171,7 +167,7 @@ def status(home: HomeOption = HOME, *, as_json: JsonOption = False) -> None:
         )
     if state.last_outcome:
         reason = f": {state.last_reason}" if state.last_reason else ""
-        console.print(f"last update: release {state.last_release} {state.last_outcome}{reason}", markup=False)
+        console.print(f"last update: release {state.last_release} {state.last_outcome}{reason}")
     console.print(
         f"{state.commits} committed, {state.roll_backs} rolled back, {state.refusals} refused; "
         f"updates must be above {state.floor}"
@@ -183,13 +179,13 @@ def confirm(home: HomeOption = HOME) -> None:
     """On the unit, as root: commit the release on trial."""
     releases = Releases(home)
     releases.commit(releases.current)
-    Console().print(f"release {releases.committed} is committed", highlight=False)
+    PlainConsole().print(f"release {releases.committed} is committed")
 
 
 @app.command()
 def rollback(home: HomeOption = HOME) -> None:
     """On the unit, as root: go back to the previous release; then systemctl restart patrol-lpr."""
-    Console().print(f"release {Releases(home).return_to_previous()} is used from the next start", highlight=False)
+    PlainConsole().print(f"release {Releases(home).return_to_previous()} is used from the next start")
 
 
 @contextmanager

@@ -6,10 +6,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.text import Text
 
 from cli.show import TextTable, print_json, print_table
+from cli.terminal import PlainConsole
 from cli.verify_log import verify_log
 from cli.verify_package import verify_package
 from protocol.errors import KeyFileError, PatrolError, WireError
@@ -34,7 +34,7 @@ class VerifyError(PatrolError):
 
 def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, as_json: bool = False) -> int:
     """Print the findings; 0 if all is complete and unaltered, else 1.  ``checkpoints`` are of an audit log."""
-    console = Console()
+    console = PlainConsole()
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -69,16 +69,15 @@ def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, 
         return 0 if right else 1
     print_table(findings_table(findings), console)
     for name in absent:
-        console.print(f"{name}: its key was given, and the file has no record of it", style="red", highlight=False)
+        console.print(f"{name}: its key was given, and the file has no record of it", style="red")
     if not key_files:
         for unit, raw in header.keys:
-            console.print(f"{unit}: {fingerprint(raw)}", highlight=False, soft_wrap=True)
+            console.print(f"{unit}: {fingerprint(raw)}")
         console.print(
             "The keys are from the file itself: compare these fingerprints with those of the units "
             "(`patrol-lpr keys show`), or give the keys with --key.",
-            soft_wrap=True,
         )
-    console.print("[green]complete and unaltered[/]" if right else "[red]NOT verified[/]")
+    console.print(Text("complete and unaltered", "green") if right else Text("NOT verified", "red"))
     return 0 if right else 1
 
 

@@ -7,7 +7,7 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from cli.show import TextTable, print_json, print_table
-from cli.terminal import console
+from cli.terminal import PlainConsole
 from protocol.errors import KeyFileError
 from protocol.merkle.examine import examine_log
 from protocol.merkle.export import read_log
@@ -55,16 +55,15 @@ def findings_table(found: LogFindings) -> TextTable:
 
 
 def _print(found: LogFindings, header: LogHeader, *, has_key: bool) -> None:
-    out = console()
+    out = PlainConsole()
     print_table(findings_table(found), out)
     for fault in found.faults:
-        out.print(fault, style="red", markup=False, highlight=False, soft_wrap=True)
+        out.print(fault, style="red")
     if not has_key and header.public_key is not None:
-        out.print(f"key of the log: {fingerprint(header.public_key)}", highlight=False, soft_wrap=True)
+        out.print(f"key of the log: {fingerprint(header.public_key)}")
         out.print(
             "The keys are from the file itself: compare this fingerprint with that of the station's log.pub "
             "(`patrol-lpr keys show`), or give the keys with --key.",
-            soft_wrap=True,
         )
     out.print(
         "complete and unaltered" if found.is_right else "NOT verified", style="green" if found.is_right else "red"

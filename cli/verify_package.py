@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.text import Text
 
 from cli.show import print_json
-from cli.terminal import plain
+from cli.terminal import PlainConsole, plain
 from station.evidence.examine import PackageError, examine_package
 from station.evidence.page_parts import MAX_PAGE_BYTES
 
@@ -29,29 +28,27 @@ def verify_package(path: Path, keys: Mapping[str, Iterable[VerifyKey]] | None, *
     if as_json:
         print_json({"verified": found.is_right, "package": found})
         return 0 if found.is_right else 1
-    console = Console()
+    console = PlainConsole()
     console.print(
         plain(f"evidence package of {found.record_id}, unit {found.unit}: {found.records} records, ")
         + f"{found.pictures} pictures",
-        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     for problem in found.problems:
-        console.print(Text(plain(problem), "red"), soft_wrap=True)
+        console.print(Text(plain(problem), "red"))
     if not found.keys_given:
         for unit, shown in found.keys.items():
-            console.print(plain(f"{unit}: {shown}"), highlight=False, markup=False, soft_wrap=True)
+            console.print(plain(f"{unit}: {shown}"))
         console.print(
             "The units' keys are from the file itself: compare these fingerprints with those of the units "
             "(`patrol-lpr keys show`), or give the keys with --key.",
-            soft_wrap=True,
         )
     signed = (
         f"the station signed the export: {found.station}"
         if found.station
         else "the station did not sign the export"
     )
-    console.print(signed, highlight=False, soft_wrap=True)
+    console.print(signed)
     if found.in_log:
-        console.print("the export is in the station's log", highlight=False)
-    console.print("[green]unaltered[/]" if found.is_right else "[red]NOT verified[/]")
+        console.print("the export is in the station's log")
+    console.print(Text("unaltered", "green") if found.is_right else Text("NOT verified", "red"))
     return 0 if found.is_right else 1

@@ -307,7 +307,7 @@ def build_app(
         Guard,
         hosts=config.hosts(port),
         scheme=config.scheme,
-        limit=RateLimit(per_s=50, burst=300),
+        make_limit=lambda: RateLimit(per_s=50, burst=300),
         now_s=now_s,
         counts=console.counts,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 16 * 1024
+MAX_ADDRESSES = 256
+"""Addresses whose rates are remembered; the one unused for longest is forgotten."""
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -42,14 +45,15 @@ class Guard:
         *,
         hosts: frozenset[str],
         scheme: str,
-        limit: RateLimit,
+        make_limit: Callable[[], RateLimit],
         now_s: Callable[[], float],
         counts: ConsoleCounts,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._scheme = scheme
-        self._limit = limit
+        self._make_limit = make_limit
+        self._limits: OrderedDict[str, RateLimit] = OrderedDict()
         self._now_s = now_s
         self._counts = counts
 
@@ -60,7 +64,8 @@ class Guard:
             return
 
         send = with_headers(send, HEADERS, {"cache-control": "no-store"})
-        refusal = self._refusal(scope["method"], Headers(scope=scope), sum(map(len, chain(*scope["headers"]))))
+        header_bytes = sum(map(len, chain(*scope["headers"])))
+        refusal = self._refusal(scope["method"], Headers(scope=scope), header_bytes, self._limit(scope))
         if refusal is not None:
             self._counts.refused += 1
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
@@ -68,10 +73,21 @@ class Guard:
         self._counts.requests += 1
         await self._app(scope, BoundedBody(receive, MAX_BODY_BYTES, BodyTooLargeError), send)
 
-    def _refusal(self, method: str, headers: Headers, header_bytes: int) -> tuple[int, str] | None:
+    def _limit(self, scope: Scope) -> RateLimit:
+        """One for each address: a flood from one terminal takes nothing from another."""
+        address = (scope.get("client") or ("",))[0]
+        limit = self._limits.pop(address, None) or self._make_limit()
+        self._limits[address] = limit
+        if len(self._limits) > MAX_ADDRESSES:
+            self._limits.popitem(last=False)
+        return limit
+
+    def _refusal(
+        self, method: str, headers: Headers, header_bytes: int, limit: RateLimit
+    ) -> tuple[int, str] | None:
         if header_bytes > MAX_HEADER_BYTES:
             return 431, f"at most {MAX_HEADER_BYTES} bytes of headers"
-        if not self._limit.take(self._now_s()):
+        if not limit.take(self._now_s()):
             return 429, "too many requests"
         host = headers.get("host", "")
         if host not in self._hosts:

@@ -16,7 +16,8 @@ Document = dict[str, Any]
 
 FEED_VERSION = 1
 MAX_READS = 50
-MAX_HITS = 100
+MAX_HITS = 700
+"""What the agent keeps at most: 500 open ones and 200 decided ones."""
 OLD_AFTER_S = 4.0
 """Age of the last heartbeat from which data counts as old; the page says so within five seconds."""
 WALKING_PACE_MPS = 2.0
@@ -138,11 +139,11 @@ def _heartbeat(state: ConsoleState, document: Mapping[str, Any], t_s: float) -> 
 
 
 def _read(state: ConsoleState, document: Mapping[str, Any], _: float) -> ConsoleState:
-    return replace(state, reads=_latest(state.reads, [_object(document, "read")], "read_id", MAX_READS))
+    return replace(state, reads=_latest(state.reads, [_object(document, "read")], "read_id")[:MAX_READS])
 
 
 def _hit(state: ConsoleState, document: Mapping[str, Any], _: float) -> ConsoleState:
-    return replace(state, hits=_latest(state.hits, [_object(document, "hit")], "hit_id", MAX_HITS))
+    return replace(state, hits=_bounded(_latest(state.hits, [_object(document, "hit")], "hit_id")))
 
 
 def _lamp(state: ConsoleState, document: Mapping[str, Any], _: float) -> ConsoleState:
@@ -180,8 +181,8 @@ def _snapshot(document: Mapping[str, Any], n: int, t_s: float) -> ConsoleState:
         n=n,
         heartbeat_s=t_s,
         unit=_about(document),
-        reads=_latest((), reads, "read_id", MAX_READS),
-        hits=_latest((), hits, "hit_id", MAX_HITS),
+        reads=_latest((), reads, "read_id")[:MAX_READS],
+        hits=_bounded(_latest((), hits, "hit_id")),
     )
 
 
@@ -203,7 +204,7 @@ def _object(document: Mapping[str, Any], key: str) -> Document:
     return value
 
 
-def _latest(items: tuple[Document, ...], new: Iterable[Any], key: str, max_items: int) -> tuple[Document, ...]:
+def _latest(items: tuple[Document, ...], new: Iterable[Any], key: str) -> tuple[Document, ...]:
     """Add items, oldest first, in front; one with the same id is replaced where it is."""
     found = list(items)
     for item in new:
@@ -214,4 +215,14 @@ def _latest(items: tuple[Document, ...], new: Iterable[Any], key: str, max_items
             found.insert(0, item)
         else:
             found[place] = item
-    return tuple(found[:max_items])
+    return tuple(found)
+
+
+def _bounded(hits: tuple[Document, ...]) -> tuple[Document, ...]:
+    """At most ``MAX_HITS``: the oldest decided ones are dropped first, those that wait for an officer last."""
+    excess = len(hits) - MAX_HITS
+    if excess <= 0:
+        return hits
+    decided = [hit["hit_id"] for hit in hits if hit.get("state") not in OPEN_STATES]
+    dropped = frozenset(decided[-excess:])
+    return tuple(hit for hit in hits if hit["hit_id"] not in dropped)[:MAX_HITS]

@@ -18,6 +18,7 @@ MAX_NOTE = 256
 MAX_HOURS = 24
 """The policy may permit less."""
 MAX_ITEMS = 16
+MAX_LINKS = 64
 MAX_POLYGON = 32
 _HEX_ID = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[a-z0-9_-]{1,36}")
@@ -52,7 +53,7 @@ def _texts(value: Any) -> bool:
 
 
 def _ids(value: Any) -> bool:
-    return isinstance(value, list) and len(value) <= MAX_ITEMS and all(map(_hex_id, value))
+    return isinstance(value, list) and len(value) <= MAX_LINKS and all(map(_hex_id, value))
 
 
 def _either(value: Any) -> bool:
@@ -135,10 +136,12 @@ VERBS: Mapping[str, Mapping[str, Callable[[Any], bool]]] = {
         "notes": _notes,
         "reads": _ids,
         "hits": _ids,
+        "people": _texts,
         "contribution": _code_or_empty,
         "outcome": _code_or_empty,
     },
     "incident_close": {"incident_id": _hex_id, "contribution": _code, "outcome": _code},
+    "mountings": {},
     "set_mask": {"camera": _text, "polygon": _polygon},
     "set_rotation": {"camera": _text, "degrees": _one_of(0, 90, 180, 270)},
 }

@@ -94,15 +94,26 @@ def _by_priority(hits: tuple[Document, ...]) -> list[Document]:
 
 def _hit(hit: Document, checks: Document | None) -> Document:
     given, listed, pictures = table(hit.get("checks")), table(hit.get("listed")), hit.get("pictures")
-    listed = {**listed, "text": str(listed.get("text") or "")}
+    listed = {key: _printable(value) for key, value in listed.items()}
+    listed["text"] = str(listed.get("text") or "")
+    waits = hit.get("state") in OPEN_STATES
     return {
         **hit,
         "listed": listed,
         "text": str(hit.get("text") or ""),
         "pictures": pictures if isinstance(pictures, list) else [],
         "checks": {name: _either(given.get(name), (checks or {}).get(name)) for name in CHECKS},
-        "choices": [{"text": text, "listed": matches(text, listed["text"])} for text in choices(hit)],
+        "choices": [{"text": text, "listed": matches(text, listed["text"])} for text in choices(hit)]
+        if waits
+        else [],
     }
+
+
+def _printable(value: Any) -> Any:
+    """Lists come from others: characters that change the order in which text is shown become spaces."""
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(char if char.isprintable() else " " for char in value)
 
 
 def _either(stored: object, entered: object) -> object:

@@ -27,6 +27,11 @@ class GnssAbsent:
         """0: nothing comes."""
         return 0
 
+    @property
+    def unused_reports(self) -> int:
+        """0: there is no gpsd."""
+        return 0
+
     def close(self) -> None:
         """See the port."""
         self._closed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -15,6 +16,9 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+MAX_NUMBER = 255
+"""Of a device, such as /dev/video255."""
+_MAX_U32 = 2**32 - 1
 _USER_INFO = re.compile(r"(?<=://)\S*@")
 _QUERY = re.compile(r"\b(user(?:name)?|pass(?:word|wd)?|pwd|token)=[^&\s'\"]*", re.IGNORECASE)
 
@@ -83,7 +87,7 @@ class PiCameraConfig(_CameraBase):
     """A Raspberry Pi camera through picamera2."""
 
     kind: Literal["pi"]
-    index: int = Field(default=0, ge=0, description="Number of the camera on this board")
+    index: int = Field(default=0, ge=0, le=MAX_NUMBER, description="Number of the camera on this board")
     width_px: int = Field(default=1280, ge=160, le=9152, description="Width of the main stream in pixels")
     height_px: int = Field(default=720, ge=120, le=6944, description="Height of the main stream in pixels")
     fps: float = Field(default=30.0, gt=0, le=240, description="Frames per second requested from the sensor")
@@ -154,7 +158,7 @@ class DeviceCameraConfig(_CameraBase):
     """A USB camera (V4L2) or a network stream (RTSP), through OpenCV."""
 
     kind: Literal["device"]
-    source: int | str = Field(
+    source: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | str = Field(
         description="Number of /dev/videoN, a device path, or a stream address such as rtsp://user:password@host/path",
         repr=False,
     )
@@ -177,7 +181,7 @@ class DeviceCameraConfig(_CameraBase):
 
     @model_validator(mode="after")
     def _is_no_file(self) -> Self:
-        if isinstance(self.source, str) and Path(self.source).is_file():
+        if isinstance(self.source, str) and os.path.isfile(self.source):  # noqa: PTH113 - Path's raises for long names
             raise ValueError('source is a file: use kind = "video"')
         return self
 
@@ -261,7 +265,7 @@ class GpioPanelConfig(_Model):
     """Lamps, buzzer and ignition sense on the 40-pin header.  Omit pins that are not wired."""
 
     kind: Literal["gpio"]
-    chip: int = Field(default=0, ge=0, description="Number of /dev/gpiochipN")
+    chip: int = Field(default=0, ge=0, le=MAX_NUMBER, description="Number of /dev/gpiochipN")
     ignition_pin: Pin | None = Field(
         default=None, description="BCM number of the ignition sense input, high when on"
     )
@@ -353,11 +357,18 @@ class MqttLinkConfig(_Model):
     username: str | None = Field(default=None, description="User name, if the broker requires one")
     password_file: Path | None = Field(default=None, description="File whose first line is the password")
     keepalive_s: int = Field(default=KEEPALIVE_S, ge=5, le=3600, description="Keep-alive interval in seconds")
-    connect_timeout_s: float = Field(default=CONNECT_TIMEOUT_S, gt=0, description="Connection timeout in seconds")
-    session_expiry_s: int = Field(
-        default=3600, ge=0, description="Seconds the broker keeps the session after a disconnect (MQTT 5)"
+    connect_timeout_s: float = Field(
+        default=CONNECT_TIMEOUT_S, gt=0, le=600, description="Connection timeout in seconds"
     )
-    will_delay_s: int = Field(default=30, ge=0, description="Seconds until the broker publishes the will (MQTT 5)")
+    session_expiry_s: int = Field(
+        default=3600,
+        ge=0,
+        le=_MAX_U32,
+        description="Seconds the broker keeps the session after a disconnect (MQTT 5)",
+    )
+    will_delay_s: int = Field(
+        default=30, ge=0, le=_MAX_U32, description="Seconds until the broker publishes the will (MQTT 5)"
+    )
     window: int = Field(
         default=MAX_IN_FLIGHT,
         ge=1,

@@ -1,8 +1,11 @@
-"""Exif orientation (tag 274, CIPA DC-008) of JPEG, PNG and WebP files."""
+"""Orientation of JPEG, PNG and WebP files: by Exif (tag 274, CIPA DC-008), or else by XMP (tiff:Orientation)."""
 
 from __future__ import annotations
 
+import binascii
+import re
 import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import cv2
@@ -18,23 +21,37 @@ _TAG = 274
 _LARGEST = 8
 _MAX_ENTRIES = 1000
 _PREFIX = b"Exif\0\0"
+_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP = re.compile(rb"tiff:Orientation(?:=[\"']|>)([1-8])[\"'<]")
+_RAW_PROFILES = frozenset({b"Raw profile type exif", b"Raw profile type APP1"})
+"""Texts of PNG files that were written before it had a chunk for Exif."""
+_MAX_TEXT_BYTES = 1 << 20
+_VALUE = {1: "B", 3: "H", 4: "I"}
+"""Types of whole numbers.  It must be a SHORT (3), which some writers do not know."""
 _START_OF_SCAN, _END_OF_IMAGE, _APP1 = 0xDA, 0xD9, 0xE1
 _BYTE_ORDERS = {b"II": "<", b"MM": ">"}
 
 
 def jpeg_orientation(data: bytes) -> int:
     """Return 1 to 8; 1 (upright) if there is none."""
-    return _of(body for marker, body in _jpeg_segments(data) if marker == _APP1 and body.startswith(_PREFIX))
+    bodies = [body for marker, body in _jpeg_segments(data) if marker == _APP1]
+    exif = (body for body in bodies if body.startswith(_PREFIX))
+    return _of(exif) or _of_xmp(body for body in bodies if body.startswith(_XMP_PREFIX))
 
 
 def png_orientation(data: bytes) -> int:
     """See :func:`jpeg_orientation`."""
-    return _of(body for name, body in _png_chunks(data) if name == b"eXIf")
+    chunks = [(name, body) for name, body in _png_chunks(data) if name in {b"eXIf", b"tEXt", b"zTXt", b"iTXt"}]
+    found = _of(body for name, body in chunks if name == b"eXIf")
+    found = found or _of(filter(None, (_raw_profile(name, body) for name, body in chunks)))
+    return found or _of_xmp(body for name, body in chunks if name == b"iTXt")
 
 
 def webp_orientation(data: bytes) -> int:
     """See :func:`jpeg_orientation`."""
-    return _of(body for name, body in _riff_chunks(data) if name == b"EXIF")
+    chunks = list(_riff_chunks(data))
+    exif = (body for name, body in chunks if name == b"EXIF")
+    return _of(exif) or _of_xmp(body for name, body in chunks if name == b"XMP ")
 
 
 def upright(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -59,8 +76,25 @@ def upright(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(turned, np.uint8)
 
 
-def _of(blocks: Iterator[bytes]) -> int:
-    return next((found for block in blocks if (found := _tag(block.removeprefix(_PREFIX)))), UPRIGHT)
+def _of(blocks: Iterator[bytes]) -> int | None:
+    return next((found for block in blocks if (found := _tag(block.removeprefix(_PREFIX)))), None)
+
+
+def _of_xmp(documents: Iterator[bytes]) -> int:
+    return next((int(found[1]) for text in documents if (found := _XMP.search(text))), UPRIGHT)
+
+
+def _raw_profile(name: bytes, body: bytes) -> bytes | None:
+    """The Exif block that a PNG file has as hexadecimal text, after two lines with its kind and size."""
+    keyword, _, text = body.partition(b"\0")
+    if keyword not in _RAW_PROFILES or name == b"iTXt":
+        return None
+    try:
+        if name == b"zTXt":
+            text = zlib.decompressobj().decompress(text[1:], _MAX_TEXT_BYTES)
+        return binascii.unhexlify(b"".join(text.split()[2:]))
+    except (zlib.error, binascii.Error):
+        return None
 
 
 def _tag(tiff: bytes) -> int | None:
@@ -72,9 +106,10 @@ def _tag(tiff: bytes) -> int | None:
         (start,) = struct.unpack_from(f"{order}I", tiff, 4)
         (entries,) = struct.unpack_from(f"{order}H", tiff, start)
         for at in range(start + 2, start + 2 + 12 * min(entries, _MAX_ENTRIES), 12):
-            tag, kind, _, value = struct.unpack_from(f"{order}HHIH", tiff, at)
-            if tag == _TAG and kind == 3 and UPRIGHT <= value <= _LARGEST:  # noqa: PLR2004 - 3 is SHORT
-                return int(value)
+            tag, kind = struct.unpack_from(f"{order}HH", tiff, at)
+            if tag == _TAG and kind in _VALUE:
+                (value,) = struct.unpack_from(f"{order}{_VALUE[kind]}", tiff, at + 8)
+                return int(value) if UPRIGHT <= value <= _LARGEST else None
     except struct.error:
         return None
     return None

@@ -43,6 +43,11 @@ class GnssFixed:
         """0: positions come whole."""
         return 0
 
+    @property
+    def unused_reports(self) -> int:
+        """0: there is no gpsd."""
+        return 0
+
     def close(self) -> None:
         """As the port says."""
         self._closed.set()

@@ -36,6 +36,12 @@ class GnssGpsd(LineSource):
         self._address = (host, port)
         self._socket: socket.socket | None = None
         self._t_sentence_ns = 0
+        self._unused_reports = 0
+
+    @property
+    def unused_reports(self) -> int:
+        """See the port: reports without a position, and positions while sentences arrive."""
+        return self._unused_reports
 
     def _read(self, timeout_s: float) -> list[NmeaLine]:
         try:
@@ -68,7 +74,9 @@ class GnssGpsd(LineSource):
                 self._t_sentence_ns = line.t_mono_ns
             return True
         alone = line.t_mono_ns - self._t_sentence_ns >= _WITHOUT_SENTENCES_S * NS_PER_S
-        return alone and _is_position(line.text)
+        is_used = alone and _is_position(line.text)
+        self._unused_reports += not is_used
+        return is_used
 
     def _release(self) -> None:
         if self._socket is not None:

@@ -36,7 +36,7 @@ class LineAssembler:
     """
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES, *, has_json: bool = False) -> None:
-        """If ``has_json``, a line that starts with a brace is JSON and is not split."""
+        """If ``has_json``, a line that starts with a brace is JSON: it is not split, and may have any characters."""
         self._max_line_bytes = max_line_bytes
         self._has_json = has_json
         self._partial = bytearray()
@@ -64,15 +64,19 @@ class LineAssembler:
             if token[0] in b"\r\n":
                 lines += self._end_line() or self._end_binary(t_mono_ns)
                 self._in_binary = self._skipping = False
-            elif token in (b"$", b"!") and not (self._has_json and self._partial.startswith(b"{")):
+            elif token in (b"$", b"!") and not self._is_in_json:
                 lines += self._end_line()
                 self._in_binary = self._skipping = False
                 self._extend(token, t_mono_ns)
-            elif not b" " <= token[:1] <= b"~" or (self._in_binary and not self._partial):
+            elif not (b" " <= token[:1] <= b"~" or self._is_in_json) or (self._in_binary and not self._partial):
                 lines += self._skip_binary(token, t_mono_ns)
             else:
                 self._extend(token, t_mono_ns)
         return lines
+
+    @property
+    def _is_in_json(self) -> bool:
+        return self._has_json and self._partial.startswith(b"{")
 
     def _extend(self, text: bytes, t_mono_ns: int) -> None:
         if self._skipping:
@@ -86,7 +90,7 @@ class LineAssembler:
             self.dropped += 1
 
     def _end_line(self) -> list[NmeaLine]:
-        text = self._partial.decode("ascii")
+        text = self._partial.decode(errors="replace")
         self._partial.clear()
         return [self._line(self._t_first_ns, text)] if text else []
 
@@ -145,6 +149,11 @@ class LineSource(ABC):
     def dropped_lines(self) -> int:
         """See the port; over all connections."""
         return self._assembler.dropped
+
+    @property
+    def unused_reports(self) -> int:
+        """See the port; 0 without gpsd."""
+        return 0
 
     def close(self) -> None:
         """See the port; a waiting ``next_line`` returns within a quarter of a second."""

@@ -49,6 +49,11 @@ class GnssSim:
         """0: sentences come whole."""
         return 0
 
+    @property
+    def unused_reports(self) -> int:
+        """0: there is no gpsd."""
+        return 0
+
     def close(self) -> None:
         """See the port."""
         self._closed.set()

@@ -18,7 +18,7 @@ import numpy as np
 
 from hw.exif import UPRIGHT, jpeg_orientation, png_orientation, upright, webp_orientation
 from hw.ports import HwError
-from hw.repair import end_jpeg, whole_bmp, whole_png
+from hw.repair import blank_guesses, end_jpeg, fill_comb, part_there, whole_bmp, whole_png, whole_webp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ MAX_PIXELS = 64_000_000
 MAX_BYTES = 128 * 1024 * 1024
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}
-    | {".gif", ".avif", ".heic", ".heif", ".hif"}
+    | {".gif", ".avif", ".heic", ".heif", ".hif", ".mpo", ".apng", ".insp"}
 )
 """Suffixes of pictures in folders."""
 
@@ -77,8 +77,15 @@ _ORIENTATION = {
     PictureKind.WEBP: webp_orientation,
 }
 """OpenCV always applies the orientation of TIFF files itself."""
-_REPAIR = {PictureKind.JPEG: end_jpeg, PictureKind.PNG: whole_png, PictureKind.BMP: whole_bmp}
+_REPAIR = {
+    PictureKind.JPEG: end_jpeg,
+    PictureKind.PNG: whole_png,
+    PictureKind.BMP: whole_bmp,
+    PictureKind.WEBP: whole_webp,
+}
 _HEAD_BYTES = 32
+_LAST_BYTES = 64
+"""Of a WebP that broke off: what depends on them is a guess."""
 _UNREADABLE = "corrupt, truncated or not a picture"
 
 
@@ -90,6 +97,8 @@ class LoadedPicture:
     """Height x width x 3, rotated according to the Exif orientation."""
     damage: str | None = None
     """Message if a part of the picture is missing."""
+    part: tuple[int, int, int, int] | None = None
+    """Left, top, right and bottom of what was decoded of a damaged picture, in pixels; None: all of it."""
 
 
 def kind_of(head: bytes) -> PictureKind | None:
@@ -168,16 +177,26 @@ def decode_picture(data: bytes, name: str) -> LoadedPicture:
         return LoadedPicture(upright(bgr_to_rgb(bgr), turn))
     if kind is PictureKind.TIFF and (part := _partial_tiff(data, name)) is not None:
         return part
-    repaired = _REPAIR.get(kind, lambda _: None)(data)
-    bgr = None if repaired is None else _opencv(repaired)
+    bgr = _repaired(data, kind)
     # A single colour: only the header could be decoded.
     if bgr is None or (bgr == bgr[0, 0]).all():
         raise PictureError(f"{name}: {_refusal(data, kind)}")
-    return LoadedPicture(upright(bgr_to_rgb(bgr), turn), _damaged(name))
+    return _incomplete(upright(bgr_to_rgb(bgr), turn), name)
 
 
-def _damaged(name: str) -> str:
-    return f"{name}: damaged, decoded as far as possible"
+def _repaired(data: bytes, kind: PictureKind) -> NDArray[np.uint8] | None:
+    """Decode what there is of a damaged file, the rest in one colour; None if there is nothing."""
+    repaired = _REPAIR.get(kind, lambda _: None)(data)
+    bgr = None if repaired is None else _opencv(repaired)
+    if bgr is None or kind is not PictureKind.WEBP:
+        return bgr
+    shorter = _opencv(whole_webp(data, without_bytes=_LAST_BYTES) or b"")
+    return None if shorter is None else blank_guesses(bgr, shorter)
+
+
+def _incomplete(rgb: NDArray[np.uint8], name: str) -> LoadedPicture:
+    rgb = fill_comb(rgb)
+    return LoadedPicture(rgb, f"{name}: damaged, decoded as far as possible", part_there(rgb))
 
 
 def _refusal(data: bytes, kind: PictureKind) -> str:
@@ -185,7 +204,7 @@ def _refusal(data: bytes, kind: PictureKind) -> str:
     if kind is PictureKind.WEBP:
         expected = 8 + int.from_bytes(data[4:8], "little")
         if len(data) < expected:
-            return f"truncated, {len(data)} of {expected} bytes: WebP is decoded only if it is complete"
+            return f"truncated, {len(data)} of {expected} bytes: too little of it is there, or it is lossless"
     if kind is PictureKind.TIFF:
         directory = int.from_bytes(data[4:8], "little" if data.startswith(b"II") else "big")
         if directory >= len(data):
@@ -206,9 +225,11 @@ def _partial_tiff(data: bytes, name: str) -> LoadedPicture | None:
     return None if (found.rgb == found.rgb[0, 0]).all() else found
 
 
-def _opencv(data: bytes) -> MatLike | None:
+def _opencv(data: bytes) -> NDArray[np.uint8] | None:
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        return cv2.imdecode(  # type: ignore[return-value]  # OpenCV's stubs leave the dtype open
+            np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+        )
     except cv2.error:
         return None
 
@@ -230,25 +251,28 @@ def _pillow(data: bytes, kind: PictureKind, name: str) -> LoadedPicture:
             # Its own, larger limit of pixels only warns, as do its readers of damaged metadata.
             warnings.simplefilter("ignore")
             picture = library.open(io.BytesIO(data))
-        if picture.width * picture.height > MAX_PIXELS:
-            raise PictureTooLargeError(
-                f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
-            )
-        damage = _load(picture, files, name)
-        return LoadedPicture(np.array(turning.exif_transpose(picture).convert("RGB"), np.uint8), damage)
+        pixels = picture.width * picture.height
+        whole = pixels <= MAX_PIXELS and _load(picture, files)
+        rgb = np.array(turning.exif_transpose(picture).convert("RGB"), np.uint8) if pixels <= MAX_PIXELS else None
     except library.UnidentifiedImageError as error:
         raise PictureError(missing if _lacks_decoder(kind) else f"{name}: {_refusal(data, kind)}") from error
     except library.DecompressionBombError as error:
         raise PictureError(f"{name}: too large: {error}") from error
-    except (OSError, SyntaxError, EOFError, struct.error, ValueError, IndexError) as error:
-        raise PictureError(f"{name}: {_refusal(data, kind)} ({error})") from error
+    except Exception as error:  # decoders of many formats raise what they like for a damaged file
+        why = " ".join(str(error).split())
+        raise PictureError(f"{name}: {_refusal(data, kind)} ({why or type(error).__name__})") from error
+    if rgb is None:
+        raise PictureTooLargeError(
+            f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
+        )
+    return LoadedPicture(rgb) if whole else _incomplete(rgb, name)
 
 
 _PARTIAL = threading.Lock()
 
 
-def _load(picture: Any, files: Any, name: str) -> str | None:
-    """Load the pixels, all of them or those that are there; return the message if some are missing."""
+def _load(picture: Any, files: Any) -> bool:
+    """Load the pixels, all of them or those that are there; return whether it was all."""
     try:
         picture.load()
     except (OSError, EOFError, SyntaxError):
@@ -258,8 +282,8 @@ def _load(picture: Any, files: Any, name: str) -> str | None:
                 picture.load()
             finally:
                 files.LOAD_TRUNCATED_IMAGES = before
-        return _damaged(name)
-    return None
+        return False
+    return True
 
 
 def _lacks_decoder(kind: PictureKind) -> bool:

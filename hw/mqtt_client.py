@@ -27,6 +27,8 @@ MAX_PACKET_BYTES = 128 * 1024
 """Largest packet that is read: twice the largest message of the wire format."""
 _PROTOCOL_ERROR = 0x82
 _CONNACK, _PUBLISH, _TYPE, _QOS_2 = 0x20, 0x30, 0xF0, 0x04
+_FIRST_TYPES = (_CONNACK, 0xE0)
+"""CONNACK, or DISCONNECT with a reason."""
 _CONNACK_311_BYTES = 2
 """Length of a CONNACK of MQTT 3.1.1; with the properties of MQTT 5 it is longer (OASIS MQTT 5.0, 3.2)."""
 MAX_FRAME_BYTES = 2 * MAX_PACKET_BYTES
@@ -48,6 +50,8 @@ class WatchedClient(Client):
     """Called last in the network thread, with what was raised there, or None when nothing was."""
     has_heard = False
     """True once the broker has sent anything."""
+    network_error = ""
+    """What reading from the network failed with; paho only tells that the connection is lost."""
     is_broker_old = False
     """True when the broker answered in MQTT 3.1.1."""
 
@@ -68,7 +72,16 @@ class WatchedClient(Client):
         """As paho's, which asks for the rest of a packet at once and allocates that much, whatever the broker says."""
         if bufsize > MAX_PACKET_BYTES:
             raise PacketRefusedError(f"a packet of {bufsize} bytes; at most {MAX_PACKET_BYTES} are accepted")
-        data: bytes = super()._sock_recv(min(bufsize, _READ_BYTES))
+        try:
+            data: bytes = super()._sock_recv(min(bufsize, _READ_BYTES))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.network_error = str(error)
+            raise
+        if data and not self.has_heard and data[0] & _TYPE not in _FIRST_TYPES:
+            self.has_heard = True
+            raise PacketRefusedError(f"the answer does not begin as one of MQTT, but with {data[:1]!r}")
         if len(getattr(self._sock, "_readbuffer", b"")) > MAX_FRAME_BYTES:  # paho keeps a frame until its end
             raise PacketRefusedError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
         self.has_heard = self.has_heard or bool(data)

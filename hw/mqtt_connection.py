@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _FAILURE = 0x80
 _UNSUPPORTED_VERSION = 0x84
 _TAKEN_OVER = 0x8E
+CLOSED_UNANSWERED = "the server closed it without an answer"
 ACK_TIMEOUT_S = 3.0 * KEEPALIVE_S
 
 
@@ -345,7 +346,15 @@ class MqttConnection:
             self.is_taken_over = True
             self._lose(f"another client uses this client's id, {self._options.client_id}")
             return
-        self._lose(f"connection lost: {code}", is_fault=is_protocol_error(flags, code))
+        why = str(code) if flags.is_disconnect_packet_from_server else self._why_lost() or str(code)
+        self._lose(f"connection lost: {why}", is_fault=is_protocol_error(flags, code))
+
+    def _why_lost(self) -> str:
+        """What paho does not tell: the error of the network, such as a TLS alert, or that there was no answer."""
+        error = self._client.network_error
+        if self._client.has_heard:
+            return error
+        return f"{CLOSED_UNANSWERED} ({error})" if error else CLOSED_UNANSWERED
 
     def _network_ended(self, fault: str | None) -> None:
         """Nothing more is read or written, whether or not paho has said that it is disconnected."""

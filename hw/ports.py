@@ -250,6 +250,10 @@ class Mounting:
 class Mountable(Protocol):
     """A camera whose pictures can be rotated and masked while it runs."""
 
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which its pictures are rotated now."""
+
     def remount(self, mounting: Mounting) -> None:
         """Rotate and mask from the next frame on; any thread."""
 
@@ -274,6 +278,10 @@ class Gnss(Protocol):
     @property
     def dropped_lines(self) -> int:
         """Number of lines that were discarded because they are too long.  Any thread may ask."""
+
+    @property
+    def unused_reports(self) -> int:
+        """Number of gpsd's reports that were not passed on.  Any thread may ask."""
 
     def close(self) -> None:
         """Release the receiver."""

@@ -6,8 +6,12 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -18,6 +22,12 @@ _KEPT = frozenset({b"PLTE", b"tRNS"})
 _BMP_HEADER_BYTES = 54
 _LAST_FILTER = 4
 """Of PNG's: none, sub, up, average, Paeth."""
+_MAX_PADDED = 8
+"""A WebP of which less than an eighth is there is not padded."""
+_COMB_ROWS = 2
+"""Distance of rows that are there when the last pass of an interlaced file is missing; fewer are too coarse to read."""
+_BLOCK_PX = 16
+"""The last row of JPEG's blocks that is there may be incomplete."""
 
 
 def end_jpeg(data: bytes) -> bytes:
@@ -50,6 +60,57 @@ def whole_bmp(data: bytes) -> bytes | None:
     width, height, _, bits, packing = struct.unpack_from("<iiHHI", data, 18)
     size_bytes = start + (abs(width) * bits + 31) // 32 * 4 * abs(height)
     return None if packing not in {0, 3} or len(data) <= start else data.ljust(size_bytes, b"\0")
+
+
+def whole_webp(data: bytes, *, without_bytes: int = 0) -> bytes | None:
+    """Pad a lossy WebP, of which a decoder makes smears; None if nothing is missing, or nearly all is.
+
+    ``without_bytes``: as if as many bytes more were missing.
+    """
+    expected = 8 + int.from_bytes(data[4:8], "little")
+    kept = data[: max(0, len(data) - without_bytes)]
+    return kept.ljust(expected, b"\0") if len(data) < expected <= _MAX_PADDED * len(data) else None
+
+
+def blank_guesses(picture: NDArray[np.uint8], shorter: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blank the rows that depend on the last bytes of a file: ``shorter`` was decoded without them."""
+    guessed = np.flatnonzero((picture != shorter).any(axis=(1, 2)))
+    if guessed.size:
+        picture[guessed[0] :] = 0
+    return picture
+
+
+def fill_comb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the row above where single rows are missing between others: of interlaced files the last pass is."""
+    filled = (rgb == rgb[:, :1]).all(axis=(1, 2))
+    rows = np.arange(len(rgb))
+    above = np.maximum.accumulate(np.where(filled, -1, rows))
+    below = np.minimum.accumulate(np.where(filled, len(rgb), rows)[::-1])[::-1]
+    narrow = filled & (above >= 0) & (below - above <= _COMB_ROWS)
+    rgb[narrow] = rgb[above[narrow]]
+    return rgb
+
+
+def part_there(rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the part that was decoded of a damaged picture.
+
+    Decoders fill missing rows with one colour each; those of a picture that was turned are columns.
+    """
+    top, bottom = _between_filled((rgb == rgb[:, :1]).all(axis=(1, 2)))
+    left, right = _between_filled((rgb == rgb[:1]).all(axis=(0, 2)))
+    return left, top, right, bottom
+
+
+def _between_filled(filled: NDArray[np.bool_]) -> tuple[int, int]:
+    """First row of the longest run that is not filled and the first one behind it; all rows if there is none."""
+    changes = np.flatnonzero(np.diff(np.concatenate(([True], filled, [True])).astype(np.int8)))
+    runs = changes.reshape(-1, 2)
+    if not len(runs):
+        return 0, len(filled)
+    first, end = (int(v) for v in runs[np.diff(runs).argmax()])
+    start = first + _BLOCK_PX if first else 0
+    stop = end - _BLOCK_PX if end < len(filled) else end
+    return (start, stop) if start < stop else (0, len(filled))
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

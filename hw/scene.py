@@ -132,7 +132,13 @@ class _Mounted:
         self._camera = camera
         self._config = config
         self._flip = _FLIPS.get(config.flip)
+        self._rotation: int = config.rotate
         self._mount = self._mount_of(Mounting())
+
+    @property
+    def rotation(self) -> int:
+        """See the port."""
+        return self._rotation
 
     @property
     def name(self) -> str:
@@ -142,6 +148,7 @@ class _Mounted:
     def remount(self, mounting: Mounting) -> None:
         """See the port."""
         self._mount = self._mount_of(mounting)
+        self._rotation = self._config.rotate if mounting.rotate is None else mounting.rotate
 
     def next_frame(self, *, timeout_s: float) -> Frame:
         """See the port."""

@@ -1,8 +1,8 @@
 """Frames of video files, with their presentation times, rotated according to the file.
 
-Pitfalls of OpenCV's reader that are handled here: it does not apply the display matrix by default; the frame rate in
-the header is only a mean if the rate varies; names that are not UTF-8 or look like URLs are not opened; files that
-FFmpeg cannot open are tried as image sequences.
+Pitfalls of OpenCV's reader that are handled here: it does not apply the display matrix by default, and never mirrors;
+the frame rate in the header is only a mean if the rate varies; names that are not UTF-8 or look like URLs are not
+opened; files that FFmpeg cannot open are tried as image sequences.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from hw.images import MAX_PIXELS, bgr_to_rgb
+from hw.mirrored import is_mirrored
 from hw.ports import HwError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".avi", ".mkv", ".mov", ".m4v", ".webm", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".3gp"}
     | {".wmv", ".asf", ".flv", ".ogv", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc"}
+    | {".3g2", ".f4v", ".m2v", ".m2t", ".mxf", ".dv", ".divx", ".ivf", ".y4m", ".nut", ".insv"}
 )
 """Suffixes of videos in folders."""
 _NS_PER_MS = 1_000_000
@@ -35,8 +37,11 @@ _MAX_FPS = 1000
 """Some broken headers contain 90000."""
 _JUMP_BACK_MS = 1000.0
 """Concatenated files restart their clock; smaller steps back come from the order of packets."""
+_MAX_MS = 1e14
+"""FFmpeg's mark for a frame without a time, as in bare MPEG-2 streams, becomes a time of some 240,000 years."""
 _MAX_UNDECODABLE = 250
 """Consecutive undecodable frames after which a video counts as ended."""
+_QUARTER_TURNS = (90.0, 270.0)
 _ERRORS = 2
 """OpenCV's log level ERROR."""
 _QUIET = ("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -67,12 +72,17 @@ class VideoFile:
             self.close()
             raise VideoError(f"{path}: frames of {width}x{height} pixels; at most {MAX_PIXELS} are read")
         self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
+        self._flip = self._mirror() if is_mirrored(path) else None
         fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps < _MAX_FPS else _FALLBACK_FPS
         """From the header; frames have their own times."""
         self._raw_ms = 0.0
         self._offset_ms = 0.0
         self._last_ns: int | None = None
+
+    def _mirror(self) -> int:
+        """The flip, as OpenCV numbers them, that is left to be done after the turn: across the picture's own rows."""
+        return 1 if self._video.get(cv2.CAP_PROP_ORIENTATION_META) in _QUARTER_TURNS else 0
 
     def _open(self) -> cv2.VideoCapture:
         os.environ.setdefault(*_QUIET)
@@ -93,6 +103,12 @@ class VideoFile:
             cv2.setLogLevel(level)
 
     @property
+    def codec(self) -> str:
+        """Four characters, such as ``h264``; empty if unknown."""
+        code = int(self._video.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+        return code.to_bytes(4, "little").decode("ascii", "replace").strip("\0 ").lower()
+
+    @property
     def n_frames(self) -> int | None:
         """From the header; None if unknown."""
         count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
@@ -108,7 +124,7 @@ class VideoFile:
         raw_ms = self._video.get(cv2.CAP_PROP_POS_MSEC)
         period_ns = round(_NS_PER_S / self.fps)
         next_ns = 0 if self._last_ns is None else self._last_ns + period_ns
-        if math.isfinite(raw_ms):
+        if abs(raw_ms) < _MAX_MS:
             if raw_ms < self._raw_ms - _JUMP_BACK_MS:
                 self._offset_ms = next_ns / _NS_PER_MS - raw_ms
             self._raw_ms = raw_ms
@@ -121,7 +137,9 @@ class VideoFile:
     def retrieve(self) -> NDArray[np.uint8] | None:
         """Decode the frame to RGB; None if it is damaged."""
         got, bgr = self._video.retrieve()
-        return bgr_to_rgb(bgr) if got and bgr is not None else None
+        if not got or bgr is None:
+            return None
+        return bgr_to_rgb(bgr if self._flip is None else cv2.flip(bgr, self._flip))
 
     def next(self) -> tuple[int, NDArray[np.uint8]] | None:
         """Return time and pixels of the next frame that can be decoded; None at the end."""

@@ -99,10 +99,24 @@ class CaStore:
         return token
 
     def check_name(self, unit: str) -> None:
-        """Raise ProvisionError for a reserved id, unless a unit has been enrolled with it before ids were reserved."""
+        """Raise ProvisionError for an id that no new unit may have.
+
+        Reserved ids, those that begin like an option, and those that differ from another one only in case.  A unit that
+        has been enrolled with such an id keeps it.
+        """
         _check_not_privileged(check_unit(unit))
-        if RESERVED.fullmatch(unit) and not any(row.unit == unit for row in self.listing()):
+        known = {row.unit for row in self.listing()}
+        if unit in known:
+            return
+        if RESERVED.fullmatch(unit):
             raise ProvisionError(f"{unit}: reserved for stations, servers and their keys: use another id")
+        if unit.startswith("-"):
+            raise ProvisionError(f"{unit}: begins like an option of a command: use another id")
+        alike = next((other for other in sorted(known) if other.lower() == unit.lower()), None)
+        if alike is not None:
+            raise ProvisionError(
+                f"{unit}: there is a unit {alike}, which people would take for it: use another id"
+            )
 
     def check_free(self, unit: str) -> None:
         """Raise ProvisionError for an id with a valid certificate: two units with one identity lose reads."""

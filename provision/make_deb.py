@@ -20,6 +20,8 @@ from pathlib import Path
 from provision.errors import ProvisionError
 
 _SOURCE = Path(__file__).parent / "station"
+_ROOT = Path(__file__).parent.parent
+_DOC = "usr/share/doc/patrol-lpr-station"
 _UNITS = (
     "patrol-lpr-station.service",
     "patrol-lpr-worker@.service",
@@ -105,7 +107,8 @@ def _fill(root: Path, found: dict[str, tuple[str, Path]]) -> None:
         (_SOURCE / "web.env", "etc/patrol-lpr/web.env"),
         (_SOURCE / "grafana-dashboard.json", f"{_SHARE}/grafana-dashboard.json"),
         (_SOURCE / "postgresql.conf", f"{_SHARE}/postgresql.conf"),
-        (_SOURCE.parent.parent / "LICENSE", "usr/share/doc/patrol-lpr-station/copyright"),
+        (_ROOT / "LICENSE", f"{_DOC}/copyright"),
+        *((_ROOT / name, f"{_DOC}/{name}") for name in _documents()),
     ):
         target = root / place
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +116,12 @@ def _fill(root: Path, found: dict[str, tuple[str, Path]]) -> None:
     link = root / "usr/bin/patrol-lpr"
     link.parent.mkdir(parents=True)
     link.symlink_to("/opt/patrol-lpr/bin/patrol-lpr")
+
+
+def _documents() -> list[str]:
+    """Paths of the documents in the repository: links between them work where they are installed."""
+    found = [path for path in sorted((_ROOT / "docs").rglob("*")) if path.is_file()]
+    return ["README.md", "CHANGELOG.md", *(str(path.relative_to(_ROOT)) for path in found)]
 
 
 def _control(root: Path, version: str, target: Target) -> None:

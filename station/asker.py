@@ -16,24 +16,29 @@ class Scope:
 
     agencies: frozenset[str] | None = None
     units: frozenset[str] | None = None
+    zones: frozenset[str] | None = None
+    """Ids of the zones outside of which nothing may be seen that has a place."""
 
     def has(self, agency: str, unit: str) -> bool:
-        """True if a record of this agency and unit may be seen."""
+        """True if a record of this agency and unit may be seen, if it was made in one of the zones."""
         in_agency = self.agencies is None or agency in self.agencies
         return in_agency and (self.units is None or unit in self.units)
 
     def meet(self, other: Scope) -> Scope:
         """What both have."""
-        return Scope(_both(self.agencies, other.agencies), _both(self.units, other.units))
+        return Scope(
+            _both(self.agencies, other.agencies), _both(self.units, other.units), _both(self.zones, other.zones)
+        )
 
     def is_within(self, other: Scope) -> bool:
         """True if the other one has all that this one has."""
-        return _is_part(self.agencies, other.agencies) and _is_part(self.units, other.units)
+        parts = ((self.agencies, other.agencies), (self.units, other.units), (self.zones, other.zones))
+        return all(_is_part(names, others) for names, others in parts)
 
     @property
     def is_all(self) -> bool:
         """True if nothing is left out."""
-        return self.agencies is None and self.units is None
+        return self == EVERYTHING
 
 
 def _is_part(names: frozenset[str] | None, others: frozenset[str] | None) -> bool:

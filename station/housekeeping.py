@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from station.retention.schedule import Retention
 
 CHECKPOINT_S = 600.0
+HEADS_S = 600.0
+"""How often to look; they are noted once an hour, by one worker."""
 OLD_S = 300.0
 
 
@@ -44,14 +46,19 @@ class Housekeeping:
         retention: Retention | None = None,
         witnessing: tuple[Witnessing, ...] = (),
         short_lived: Sequence[ShortLived] = (),
+        note_heads: Callable[[], int] | None = None,
     ) -> None:
-        """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed."""
+        """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed.
+
+        ``note_heads`` notes the heads of series in the audit log.
+        """
         self._mono_s = mono_s
         self._checkpointer = checkpointer
         self._retention = retention
         self._witnessing = witnessing
         self._short_lived = short_lived
-        self._due_s = 0.0
+        self._note_heads = note_heads
+        self._due_s = self._heads_due_s = 0.0
         self._old_due_s = 0.0
         self._told: set[str] = set()
 
@@ -62,6 +69,9 @@ class Housekeeping:
         if self._mono_s() >= self._old_due_s:
             self._old_due_s = self._mono_s() + OLD_S
             self._drop_old()
+        if self._note_heads is not None and self._mono_s() >= self._heads_due_s:
+            self._heads_due_s = self._mono_s() + HEADS_S
+            self._note(self._note_heads)
         if self._checkpointer is not None and self._mono_s() >= self._due_s:
             self._due_s = self._mono_s() + CHECKPOINT_S
             self._sign(self._checkpointer)
@@ -92,6 +102,14 @@ class Housekeeping:
                 kept.drop_old()
         except StoreError as error:
             self._tell("searches_not_deleted", str(error))
+
+    def _note(self, note_heads: Callable[[], int]) -> None:
+        try:
+            note_heads()
+        except StoreError as error:
+            self._tell("heads_not_noted", str(error))
+        else:
+            self._is_over("heads_not_noted")
 
     def _sign(self, checkpointer: Checkpointer) -> None:
         try:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from protocol.errors import WireError
 from protocol.wire.codec import decode
 from protocol.wire.control.transfer import UPDATE, UpdateReport
-from protocol.wire.control.unit_state import Health
 from protocol.wire.topics import check_unit, offer_topic
 from station.errors import StoreError
+from station.query.versions import fetched
 from station.store import AuditRow, OfferedFile, Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from station.asker import Asker
@@ -147,13 +147,15 @@ class Rollouts:
     def states(self) -> list[RolloutState]:
         """Return every roll-out with what its units were offered and have; recorded in the audit trail."""
         groups = self.groups()
-        offers = {(one.unit, one.file.kind): one.file.release for one in self._store.offers()}
-        # Once for all units: each look at them reads every unit's lives.
-        reports = {row.unit: row.report for row in self._store.units(self._asker.scope, count_reads=False)}
+        members = {unit for units in groups.values() for unit in units}
+        known = self._store.told(members, self._asker.scope)
+        offers = {(one.unit, one.file.kind): one.file.release for one in self._store.offers(members)}
+        versions = {unit: {**fetched(told.health), **_running(told.report)} for unit, told in known.items()}
         found = []
         for rollout in self._store.groups.rollouts():
+            kind = rollout.kind
             units = [
-                UnitVersion(unit, offers.get((unit, rollout.kind), 0), self._has(unit, rollout.kind, reports))
+                UnitVersion(unit, offers.get((unit, kind), 0), versions.get(unit, {}).get(kind))
                 for unit in groups.get(rollout.group, [])
             ]
             if units:
@@ -161,20 +163,6 @@ class Rollouts:
         with self._store.transaction():
             self._note("show roll-outs", "", len(found))
         return found
-
-    def _has(self, unit: str, kind: str, reports: Mapping[str, bytes | None]) -> int | None:
-        """By the unit's own report."""
-        if kind == UPDATE:
-            report = reports.get(unit)
-            try:
-                return None if report is None else decode(report, UpdateReport).running
-            except WireError:
-                return None
-        told = self._store.health(unit)
-        try:
-            return None if told is None else decode(told, Health).gauges.get(f"files.{kind}.fetched")
-        except WireError:
-            return None
 
     def _offer(self, rollout: Rollout, members: Sequence[str], told: str = "") -> int:
         first = chosen(members, rollout.kind, rollout.release, rollout.percent)
@@ -219,3 +207,11 @@ class Rollouts:
         asker = self._asker
         entry = AuditRow(self._clock_us(), asker.who, what, asked, count, asker.purpose, asker.case_number)
         self._store.audit(entry)
+
+
+def _running(report: bytes | None) -> dict[str, int]:
+    """The release that a unit runs, by its own report; empty if it has sent none."""
+    try:
+        return {} if report is None else {UPDATE: decode(report, UpdateReport).running}
+    except WireError:
+        return {}

@@ -40,6 +40,8 @@ _WAITING = 2048
 _WAITING_BYTES = 16 * 2**20
 _STEADY_S = 60.0
 """A connection that lasted so long was of use even if no unit had anything to say."""
+_BRIEF_S, _SUSPICIOUS = 5.0, 3
+"""So many connections in a row that lasted less: perhaps another station ends them."""
 _MIN_WAIT_S, _MAX_WAIT_S = 0.5, 30.0
 _POLL_S = 0.1
 _OFFERS_S = 2.0
@@ -114,6 +116,7 @@ class StationService:
         self.connected = threading.Event()
         """Set while connected and subscribed."""
         self.counts = ServiceCounts()
+        self._brief_in_a_row = 0
         self._is_session_suspect = False
         """Set after a fault: the broker may still have the packet that caused it, and send it again."""
 
@@ -153,7 +156,8 @@ class StationService:
             )
         except (BrokerError, HwConfigError) as error:
             return str(error)
-        if connection.open():
+        was_up = connection.open()
+        if was_up:
             self._serve(connection, arrivals)
         connection.close()
         self.connected.clear()
@@ -161,10 +165,18 @@ class StationService:
         self.counts.link_faults += connection.is_fault
         # A broker that sends the same invalid packet at each connection must not be reconnected at the highest rate.
         # A handshake alone is no success: two stations with one name would end each other's connection for ever.
+        self._brief_in_a_row = self._brief_in_a_row + 1 if was_up and connection.lasted_s < _BRIEF_S else 0
+        is_suspicious = self._brief_in_a_row >= _SUSPICIOUS
         was_useful = self.counts.messages > messages or connection.lasted_s >= _STEADY_S
-        if was_useful and not connection.is_fault and not connection.is_taken_over:
+        if was_useful and not (connection.is_fault or connection.is_taken_over or is_suspicious):
             self._backoff.reset()
-        return connection.reason
+        if not is_suspicious:
+            return connection.reason
+        # Brokers need not say why they close a connection, and mosquitto does not.
+        return (
+            f"{connection.reason}; {self._brief_in_a_row} times in a row, perhaps another station uses this name: "
+            "give each its own --name"
+        )
 
     def close(self) -> None:
         """Commit and receipt what was received, disconnect, end the threads."""

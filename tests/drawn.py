@@ -75,10 +75,20 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], fps: float = 10) -> Path
 
 def turn_mp4(path: Path, degrees: int) -> None:
     """Have the file say that it is to be turned clockwise, as a phone does."""
+    _set_matrix(path, _TURNS[degrees])
+
+
+def mirror_mp4(path: Path, a: int, b: int, c: int, d: int) -> None:
+    """Have the file say that x is shown at ``a x + c y``, y at ``b x + d y``."""
+    one = 0x10000
+    _set_matrix(path, struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 0x40000000))
+
+
+def _set_matrix(path: Path, matrix: bytes) -> None:
     data = path.read_bytes()
     at = data.index(b"tkhd")
     at = data.index(_IDENTITY, at)
-    path.write_bytes(data[:at] + _TURNS[degrees] + data[at + len(_IDENTITY) :])
+    path.write_bytes(data[:at] + matrix + data[at + len(_IDENTITY) :])
 
 
 def vary_rate(path: Path, durations: Sequence[tuple[int, float]], fps: float) -> None:

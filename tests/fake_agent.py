@@ -110,6 +110,11 @@ SHIFT = {
     "since_utc_us": NOW_US - 5_400_000_000,
 }
 
+OWN_SHIFT = {
+    **SHIFT, "hours": {"patrol": 5_400, "report": 720}, "planned_hours": {"patrol": 25_200, "break": 1_800},
+    "planned_s": 36_000, "worked_s": 6_120, "overtime_s": 0, "incidents": 0,
+}  # fmt: skip
+
 
 class FakeAgent:
     """Feed and command socket in a folder; ``asked`` are the commands that came."""
@@ -124,6 +129,10 @@ class FakeAgent:
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
         self.beats = True
         self.frame = _picture(FRAMES / "0010.jpg", 640)
+        self.roster: dict[str, Any] | None = ROSTER
+        self.mountings: dict[str, dict[str, Any]] = {
+            name: {"camera": name, "degrees": 0, "polygon": []} for name in ("front", "rear")
+        }
         self.watched: dict[str, dict[str, Any]] = {}
         self._n = 0
         self._lock = threading.Lock()
@@ -265,7 +274,8 @@ class FakeAgent:
         kept = {key: request[key] for key in ("text", "region", "reason")}
         expires_us = NOW_US + request["hours"] * 3_600_000_000
         self.watched[entry_id] = {**kept, "entry_id": entry_id, "expires_utc_us": expires_us, "officer": "4711"}
-        return {"entry_id": entry_id, "matches": []}
+        matches = [dict(LISTED)] if request["text"] == LISTED["text"] else []
+        return {"entry_id": entry_id, "matches": matches}
 
     def _do_watched_plates(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._signed_on(request) or {"watched": list(self.watched.values())}
@@ -287,7 +297,7 @@ class FakeAgent:
         return {"session": TOKEN, "badge": badge, "name": "A. Example", "shift_id": SHIFT["shift_id"]}
 
     def _do_shift(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"shift": None, "roster": ROSTER}
+        return {"shift": OWN_SHIFT if self._signed_on(request) is None else None, "roster": self.roster}
 
     def _do_incidents(self, request: dict[str, Any]) -> dict[str, Any]:
         return self._signed_on(request) or {"incidents": list(self.incidents.values())}
@@ -329,7 +339,22 @@ class FakeAgent:
         del self.incidents[request["incident_id"]]
         return {"incident_id": request["incident_id"]}
 
-    _do_activity = _do_set_mask = _do_set_rotation = _do_outcome
+    def _do_mountings(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"cameras": list(self.mountings.values())}
+
+    def _do_set_mask(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._mount(request, polygon=request.get("polygon"))
+
+    def _do_set_rotation(self, request: dict[str, Any]) -> dict[str, Any]:
+        return self._mount(request, degrees=request.get("degrees"), polygon=[])
+
+    def _mount(self, request: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        if (refusal := self._signed_on(request)) is not None:
+            return refusal
+        self.mountings[request["camera"]].update(changes)
+        return {}
+
+    _do_activity = _do_outcome
 
 
 def _line(document: dict[str, Any]) -> bytes:

@@ -97,6 +97,9 @@ _matcher = _of("agent/hotlist/matcher.py", f"{_UNIT}/hotlist/test_matching.py")
 _lists_store = _of("agent/hotlist/store.py", _IN_FORCE, f"{_UNIT}/hotlist/test_power_cuts.py")
 _list_manifest = _of("protocol/hotlist/manifest.py", _IN_FORCE)
 _importer = _of("station/lists/importer.py", f"{_UNIT}/lists/test_import.py")
+_ZONES = f"{_CONTRACT}/test_zone_limit.py"
+_zone_limit = _of("station/query/zone_limit.py", _ZONES)
+_list_search = _of("station/query/list_search.py", f"{_UNIT}/cli/test_hotlist_command.py")
 _container = _of("protocol/seal/container.py", f"{_UNIT}/protocol/test_container.py")
 
 
@@ -241,6 +244,7 @@ MUTATIONS = (
     _of("agent/buffer/mark.py", _DURABLE)("        os.fsync(handle)\n", "        pass\n"),
     _of("agent/buffer/mark.py", _OUTBOX)("if seq <= self.high:", "if seq > 0:"),
     _outbox("            self._mark.cover(counts.next_seq - 1)\n", ""),
+    _outbox("            self._mark.note(counts.next_seq - 1)\n", "", f"{_UNIT}/buffer/test_damaged_files.py"),
     _of("agent/buffer/schema.py", _OUTBOX, _DURABLE)("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     _of("updater/releases.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
     _of("provision/pki.py", _DURABLE)("        os.fsync(file.fileno())\n", ""),
@@ -291,6 +295,9 @@ MUTATIONS = (
     _of("station/retention/schedule.py", f"{_UNIT}/station/test_station_retention.py")(
         "self._clock_jumped(mono_s) or clock_doubt(", "clock_doubt("
     ),
+    _of("station/retention/purges.py", f"{_UNIT}/station/test_station_retention.py")(
+        "or _units_doubt(now_us, store.latest_health(_ASKED))", ""
+    ),
     # The audit log
     _of("station/audit_log/checkpoints.py", _AUDIT_LOG)(
         "            for known in (before, self._signed):\n", "            for known in ():\n"
@@ -323,6 +330,7 @@ MUTATIONS = (
     _of("station/query/export.py", f"{_UNIT}/station/test_station_export.py")(
         "if isinstance(value, str) and value.startswith(_FORMULA_STARTS):", "if False:"
     ),
+    _of("station/audit_log/heads.py", _STATION_HEADS)("elif head.seq < noted.seq:", "elif False:"),
     # Authority
     _ca_store("if row is None or row[0] != unit or row[1] is not None:", "if row is None:"),
     _ca_store("or now_s > row[1]:", "or False:"),
@@ -349,4 +357,25 @@ MUTATIONS = (
     _importer("if abs(change) > limits.max_change:", "if change > limits.max_change:"),
     _importer("self._report.add_bad(chunk.lines[n], bad[n])", "pass"),
     _container("return self._cipher.decrypt(_nonce(number), data, self._bound)", "return data[:-_TAG_BYTES]"),
+    # Who may see what at the station
+    _zone_limit("return self.is_none or bool(self._index.at(lat_e7, lon_e7))", "return True"),
+    _zone_limit(
+        "return all(self.has(lat_e7, lon_e7) for _, lat_e7", "return any(self.has(lat_e7, lon_e7) for _, lat_e7"
+    ),
+    _of("station/query/query.py", _ZONES)(
+        "return is_of_agency and self._zones.has_record(stored)", "return is_of_agency"
+    ),
+    _of("station/query/query.py", _ZONES)("replace(search, zones=self._zones.areas)", "search"),
+    _of("station/query/ledger.py", _ZONES)(
+        "if self._zones.is_none:\n            return self._store.count_hits",
+        "if True:\n            return self._store.count_hits",
+    ),
+    _of("station/query/evidence.py", _ZONES)("return bool(placed) and all(", "return bool(placed) or all("),
+    _of("station/query/deployment.py", _ZONES)('if scope.zones is not None and by != "zone":', "if False:"),
+    _of("station/accounts/accounts.py", _ZONES)(
+        "for zone in sorted((scope.zones or set()) - there):", "for zone in ():"
+    ),
+    _list_search("and one.body.policy in allowing", ""),
+    _list_search("if pack.lists.retained_reads", ""),
+    _list_search("if not self._asker.has_case:", "if False:"),
 )

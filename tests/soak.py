@@ -162,6 +162,10 @@ class Sky:
     def dropped_lines(self) -> int:
         return 0
 
+    @property
+    def unused_reports(self) -> int:
+        return 0
+
     def close(self) -> None:
         self._closed.set()
 

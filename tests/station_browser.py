@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from protocol.seal import load_keyring
 from station.asker import EVERYTHING, Asker, Scope
 from station.store import open_store
 from station.web.serve import WebServer
@@ -45,11 +46,15 @@ class StationPages:
         browser: Browser,
         fill: Callable[[Store], None],
         clock_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+        *,
+        keys: Path | None = None,
     ) -> None:
+        """``keys`` has the keys of the units, once the station is filled."""
         self.store = open_store(path)
         fill(self.store)
         settings = WebSettings(port=0, station="Example County")
-        self.server = WebServer(self.store, settings, clock_us, hasher=CHEAP)
+        ring = None if keys is None else load_keyring(keys)
+        self.server = WebServer(self.store, settings, clock_us, hasher=CHEAP, ring=ring)
         self.server.start()
         self.desk = self.server.desk
         self._browser = browser

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING
 
 from agent.buffer import counters, schema, table
-from agent.buffer.adopt import OLDER_NAME, TakeOver, adopt, sources
+from agent.buffer.adopt import OLDER_NAME, OLDER_RESCUE_NAME, OLDER_SUSPECT_NAME, TakeOver, adopt, sources
 from agent.buffer.damage import MAX_CLEARED, SUSPECT_NAME, note_cleared, note_proven, read_mark
 from agent.buffer.faults import is_full, means_damage
+from agent.buffer.first_page import restore_first_page
 from agent.buffer.log_check import lost_commits
-from agent.buffer.mark import BLOCK, SeqMark, sync_folder, write_durably
+from agent.buffer.mark import BLOCK, LATEST_NAME, SeqMark, sync_folder, write_durably
 from agent.buffer.outbox import BALLAST_NAME, FILE_NAME, Outbox, free_bytes
 from agent.buffer.recount import contradictions
 from agent.buffer.rescue import ASIDE, RESCUE_NAME, SIDE_FILES, Rescue, free_name
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
     from agent.buffer.rows import Encoder
 
 MARK_NAME = "outbox.seq"
+_FILES = (
+    MARK_NAME,
+    LATEST_NAME,
+    RESCUE_NAME,
+    SUSPECT_NAME,
+    BALLAST_NAME,
+    OLDER_NAME,
+    OLDER_RESCUE_NAME,
+    OLDER_SUSPECT_NAME,
+)
 _TRIES = 10
 _MAX_GROUP = 1000
 """More records than are ever committed at once: the margin by which numbers may exceed the reserved block."""
@@ -51,6 +63,16 @@ class _LogDamagedError(sqlite3.DatabaseError):
     """The log was damaged; that cannot be detected a second time."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What is known of the numbers that were assigned from the file; 0 for a new file."""
+
+    high: int = 0
+    """High-water mark."""
+    latest: int = 0
+    """A number that was committed."""
+
+
 def open_outbox(
     folder: Path,
     encoder: Encoder,
@@ -66,6 +88,7 @@ def open_outbox(
     limits = limits or Limits()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        others = _move_others_aside(folder)
         adopt(folder)
         path = folder / FILE_NAME
         created = not path.exists()
@@ -75,7 +98,7 @@ def open_outbox(
         con, report = _connect(folder, encoder, mark, migrations, created=created)
         with schema.closed_on_failure(con):
             report = _take_over(folder, con, encoder, mark, report)
-            report = replace(report, problems=(*report.problems, *_lay_ballast(folder, limits)))
+            report = replace(report, problems=(*others, *report.problems, *_lay_ballast(folder, limits)))
             return Outbox(folder, con, encoder, mark, limits), report
     except (OSError, sqlite3.Error) as error:
         raise OutboxError(
@@ -99,12 +122,11 @@ def _connect(
     return con, OpenReport(created=created, lost_at_min=announced)
 
 
-def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> int:
-    """Lower bound of the highest number used with the file; 0 for a new file."""
+def _used_up_to(folder: Path, mark: SeqMark, *, created: bool) -> _Used:
     if created:
-        return 0
+        return _Used()
     # After a rollback the older release has raised the mark with its own file.
-    return 1 if sources(folder) else mark.high
+    return _Used(1 if sources(folder) else mark.high, mark.latest)
 
 
 def _take_over(
@@ -124,10 +146,8 @@ def _take_over(
     )
 
 
-def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlite3.Connection:
+def _open_patiently(folder: Path, migrations: Sequence[str], used: _Used) -> sqlite3.Connection:
     """Open and check the file; a failed or wrong read is retried.
-
-    ``high`` is the high-water mark of the file's sequence; 0 for a new file.
 
     Of several errors the one that says least about damage is raised: a disk that is not writable must not lead to a
     replaced file.
@@ -140,7 +160,7 @@ def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlit
     # Looking at every page takes long.
     for _ in range(2 if whole else _TRIES):
         try:
-            con = _open_checked(folder, migrations, whole=whole, high=high)
+            con = _open_checked(folder, migrations, whole=whole, used=used)
         except _LogDamagedError:
             raise
         except sqlite3.DatabaseError as error:
@@ -155,11 +175,12 @@ def _open_patiently(folder: Path, migrations: Sequence[str], high: int) -> sqlit
 
 
 def _open_checked(
-    folder: Path, migrations: Sequence[str], *, whole: bool = False, high: int = 0
+    folder: Path, migrations: Sequence[str], *, whole: bool = False, used: _Used = _Used()
 ) -> sqlite3.Connection:
     con = schema.connect(folder / FILE_NAME)
     with schema.closed_on_failure(con):
-        if high and not schema.version(con):
+        schema.check_header(folder / FILE_NAME, con, migrations)
+        if used.high and not schema.version(con):
             raise sqlite3.DatabaseError("the file is empty although numbers were assigned from it")
         if lost_commits(folder / FILE_NAME):
             error = _LogDamagedError("the log is damaged: commits behind the damage are lost")
@@ -170,7 +191,12 @@ def _open_checked(
         damage = (schema.check_whole(con, migrations) or contradictions(con)) if whole else schema.check(con)
         if damage:
             raise sqlite3.DatabaseError(damage)
-        if counters.stats(con).next_seq + BLOCK + _MAX_GROUP < high:
+        next_seq = counters.stats(con).next_seq
+        if next_seq <= used.latest:
+            error = _LogDamagedError(f"commits up to number {used.latest} are lost with the log")
+            note_proven(folder, str(error))
+            raise error
+        if next_seq + BLOCK + _MAX_GROUP < used.high:
             raise sqlite3.DatabaseError("the counters are older than the numbers that were assigned")
     return con
 
@@ -196,6 +222,7 @@ def _replace(
     aside = _move_aside(folder)
     con = _open_checked(folder, migrations)
     room = _Room(folder, aside)
+    restore_first_page(aside, migrations)
     with schema.closed_on_failure(con), Wreck(aside) as wreck:
         rescue = Rescue(con, encoder, has_room=room.has)
         found = rescue.run(wreck, mark)
@@ -255,6 +282,21 @@ def _move_aside(folder: Path) -> Path:
             part.rename(aside.with_name(f"{aside.name}{suffix}"))
     sync_folder(folder)
     return aside
+
+
+def _move_others_aside(folder: Path) -> tuple[str, ...]:
+    """Rename what is not a file under the names of our files, such as a folder; return what was done.
+
+    A link whose target is missing is left alone: perhaps its disk is not mounted yet.
+    """
+    problems = []
+    for name in (*_FILES, *(f"{FILE_NAME}{suffix}" for suffix in (*SIDE_FILES, "-journal"))):
+        path = folder / name
+        if path.exists() and not path.is_file():
+            number = next(n for n in count(1) if not (folder / f"{name}.other-{n}").exists())
+            aside = path.rename(folder / f"{name}.other-{number}")
+            problems.append(f"{name} was not a file, and is kept as {aside.name}")
+    return tuple(problems)
 
 
 def _lay_ballast(folder: Path, limits: Limits) -> tuple[str, ...]:

@@ -358,6 +358,7 @@ class Outbox:
             self._mark.cover(counts.next_seq - 1)
             counters.store(self._con, counts)
             self._con.execute("COMMIT")
+            self._mark.note(counts.next_seq - 1)
             self._watch.well(doing)
             self.lost_records += counts.evicted - evicted_before
         except (sqlite3.Error, OSError) as error:

@@ -67,6 +67,16 @@ class Wreck:
         self._con.close()
 
     @property
+    def has_tables(self) -> bool:
+        """True if SQLite finds the tables and can read a row of each."""
+        try:
+            for table in ("records", "pictures"):
+                self._con.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608 - words of ours
+        except sqlite3.Error:
+            return False
+        return True
+
+    @property
     def is_sound(self) -> bool:
         """True if SQLite finds no damage."""
         try:

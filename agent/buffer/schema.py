@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x4C505242
 """``LPRB`` in the file's header: distinguishes an outbox from other SQLite files."""
 
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_WRITE_VERSIONS = (1, 2)
+_MAX_VERSION = 1_000
 _STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37, 0) else ""
 
 _V1 = f"""
@@ -177,6 +181,25 @@ def refuse_newer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         )
 
 
+def check_header(path: Path, con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+    """Raise sqlite3.DatabaseError if a value of the header is damaged that SQLite takes for an instruction.
+
+    With an unknown write version, every commit would fail as on a read-only disk (sqlite.org/fileformat.html, 1.3.3).
+    """
+    if version(con) not in range(len(migrations) + 1):
+        raise sqlite3.DatabaseError(f"the header has the version {version(con)}, which no release ever wrote")
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if header[:16] != _MAGIC or header[18] in _WRITE_VERSIONS:
+        return
+    try:
+        con.execute("BEGIN IMMEDIATE")
+        con.execute(f"PRAGMA user_version = {version(con)}")
+        con.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        raise sqlite3.DatabaseError(f"the header has the unknown write version {header[18]}") from error
+
+
 def is_older(path: Path, migrations: Sequence[str] = MIGRATIONS) -> bool:
     """True if opening the file will migrate it; raises OSError."""
     found = _noted_version(path)
@@ -184,11 +207,15 @@ def is_older(path: Path, migrations: Sequence[str] = MIGRATIONS) -> bool:
 
 
 def _noted_version(path: Path) -> int | None:
-    """Version in the header of an outbox (sqlite.org/fileformat.html: user version at offset 60); None for others."""
+    """Version in the header of an outbox (sqlite.org/fileformat.html: user version at offset 60); None for others.
+
+    A number that no release will ever reach is damage.
+    """
     with path.open("rb") as file:
-        header = file.read(100)
-    is_ours = header[:16] == b"SQLite format 3\0" and int.from_bytes(header[68:72], "big") == APPLICATION_ID
-    return int.from_bytes(header[60:64], "big") if is_ours else None
+        header = file.read(_HEADER_BYTES)
+    is_ours = header[:16] == _MAGIC and int.from_bytes(header[68:72], "big") == APPLICATION_ID
+    found = int.from_bytes(header[60:64], "big")
+    return found if is_ours and found < _MAX_VERSION else None
 
 
 def migrate(con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> int:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from agent.records import Fix
 
 _NS_PER_S = 1_000_000_000
-_MAX_GAP_S = 3.0
+_MAX_GAP_S = 10.0
 """In a longer gap course and speed may change too much for a comparison."""
+_SHORT_GAP_S = 3.0
 _SPEED_ERROR_MPS = 0.5
 _ACCELERATION_MPS2 = 4.0
+"""Difference from uniform acceleration; in a longer gap a vehicle may brake and accelerate again: twice this."""
 _NOISE_M = 1.0
 """Noise between neighbouring fixes; far less than their common error."""
 _CALM_S = 10.0
@@ -48,7 +50,8 @@ class MovementCheck:
         moved_m = Position(last.lat_deg, last.lon_deg).distance_m(Position(fix.lat_deg, fix.lon_deg))
         # If the acceleration differs by A from uniform, the trapezoidal rule is off by A T^2 / 8.
         way_m = (last.speed_mps + fix.speed_mps) / 2 * gap_s
-        free_m = _NOISE_M + _SPEED_ERROR_MPS * gap_s + _ACCELERATION_MPS2 * gap_s * gap_s / 8
+        bend_mps2 = _ACCELERATION_MPS2 if gap_s <= _SHORT_GAP_S else 2 * _ACCELERATION_MPS2
+        free_m = _NOISE_M + _SPEED_ERROR_MPS * gap_s + bend_mps2 * gap_s * gap_s / 8
         self._take(way_m - moved_m, free_m, gap_s)
         return self._behind_m + self._leapt_m
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _NS_PER_MS = 1_000_000
 _DAY_NS = 86_400 * NS_PER_S
+_AFTER_MIDNIGHT_NS = 10 * NS_PER_S
+"""Time of day, UTC, within which receivers may repeat a second: the leap second before it."""
 _UNKNOWN_HDOP = 5.0
 _NOWHERE = Position(0.0, 0.0)
 """Radius around 0 N 0 E, which some receivers report without a position: no land is within 500 km."""
@@ -270,6 +272,8 @@ class NmeaState:
             # Without the date: the difference between time of day and monotonic clock.
             apart_ns = new.tod_ns - before.tod_ns - (b.t_mono_ns - a.t_mono_ns)
             apart_s = ((apart_ns + _DAY_NS // 2) % _DAY_NS - _DAY_NS // 2) / NS_PER_S
+            if new.tod_ns < _AFTER_MIDNIGHT_NS and abs(apart_s + 1) < abs(apart_s):
+                apart_s += 1  # a leap second
             if gone_s + apart_s <= 0:
                 return "time_back"
             if abs(apart_s) * 1000 > self._config.clock_tolerance_ms:

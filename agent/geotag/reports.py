@@ -18,6 +18,7 @@ from protocol.wire.enums import FixQuality
 _MAX_CHARS = 8192
 _UNKNOWN_ERROR_M = 25.0
 _MIN_ERROR_M = 1.0
+_LEAP_SECOND = "23:59:60"
 _MODE_2D = 2
 _SIMULATED = 8
 _STATUS: Final = {
@@ -127,10 +128,11 @@ def _number(report: dict[str, Any], name: str, low: float, high: float) -> float
 def _time(text: object) -> tuple[date | None, int | None]:
     if not isinstance(text, str):
         return None, None
+    leap_s = _LEAP_SECOND in text
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(text.replace(_LEAP_SECOND, "23:59:59"))
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise RefusedError(Refusal.BAD_FIELDS) from error
-    seconds = at.hour * 3600 + at.minute * 60 + at.second
+    seconds = at.hour * 3600 + at.minute * 60 + at.second + leap_s
     return at.date(), seconds * NS_PER_S + at.microsecond * 1000

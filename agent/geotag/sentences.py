@@ -30,7 +30,9 @@ _MAX_CHARS = 128
 _SENTENCE = re.compile(
     r"(?:\$|(?=!))(!?[A-Z0-9]{3,8})(?:,([^*$!\r\n]*))?\*([0-9A-Fa-f]{2})(?![0-9A-Za-z])", re.ASCII
 )
-_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d)(?:\.(\d{0,12}))?", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d|60)(?:\.(\d{0,12}))?", re.ASCII)
+_LEAP_SECOND, _LAST_MINUTE = "60", ("23", "59")
+"""A leap second is the last of a day, UTC; it has the same number as the first of the next one."""
 _DATE = re.compile(r"(\d\d)(\d\d)(\d\d)", re.ASCII)
 _DAY_MONTH = re.compile(r"\d{1,2}", re.ASCII)
 _YEAR = re.compile(r"\d{4}", re.ASCII)
@@ -310,7 +312,7 @@ def _position(fields: list[str]) -> tuple[float, float]:
 
 def _time_of_day(field: str) -> int:
     match = _TIME.fullmatch(field)
-    if match is None:
+    if match is None or (match[3] == _LEAP_SECOND and (match[1], match[2]) != _LAST_MINUTE):
         # An empty time comes with an empty position: the receiver has no fix yet.
         raise RefusedError(Refusal.BAD_FIELDS if field else Refusal.VOID)
     seconds = int(match[1]) * 3600 + int(match[2]) * 60 + int(match[3])

@@ -118,7 +118,7 @@ class Recogniser:
         for i, prediction in enumerate(predictions):
             if prediction.plate.chars and i not in left_out and self.orientation.wants_one():
                 turned = self.ocr.read_crop(np.ascontiguousarray(prediction.crop[::-1, ::-1]))
-                self.orientation.add(prediction.plate.confidence, turned.confidence)
+                self.orientation.add(prediction.plate, turned)
         return [
             Sighting(frame, detection, prediction.plate, prediction.crop)
             for i, (detection, prediction) in enumerate(zip(detections, predictions, strict=True))

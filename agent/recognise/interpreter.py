@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -92,7 +93,14 @@ def slower_runtime_advice(wanted: RuntimeKind) -> str | None:
 
 @contextmanager
 def _stderr_silenced() -> Iterator[None]:
-    """Suppress the banner that the XNNPACK delegate prints from C++ when an interpreter is created."""
+    """Suppress the banner that the XNNPACK delegate prints from C++ when an interpreter is created.
+
+    Not while other threads run: the descriptor is that of the process, and their lines would be lost, for good where
+    two of them save and restore it at once.
+    """
+    if threading.active_count() > 1:
+        yield
+        return
     sys.stderr.flush()
     saved = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.records import PlateText
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,9 @@ class OrientationConfig:
     margin: float = 0.02
     """... and its minimum difference to the other.  On 300 photographs of the measuring set one vote of 244 is wrong;
     with the pictures turned, one of 229."""
+    region_margin: float = 0.4
+    """Of texts that are confident in both orientations, such as 6N0SX9, the region decides if its probabilities differ
+    by as much: on the same photographs it adds no wrong vote."""
     min_votes: int = 4
     max_votes: int = 15
     """Number of latest votes that count."""
@@ -36,12 +43,17 @@ class OrientationVote:
         self._texts += 1
         return not self.decided or self._texts % self._config.every == 0
 
-    def add(self, confidence: float, turned_confidence: float) -> None:
-        """Add the confidences of one plate."""
+    def add(self, plate: PlateText, turned: PlateText) -> None:
+        """Add the two readings of one plate, as it is in the picture and turned."""
         config = self._config
-        sure = max(confidence, turned_confidence) >= config.min_confidence
-        if sure and abs(confidence - turned_confidence) >= config.margin:
-            self._votes.append(turned_confidence > confidence)
+        texts = (plate.confidence, turned.confidence)
+        regions = (plate.region_confidence, turned.region_confidence)
+        if max(texts) < config.min_confidence:
+            return
+        if min(texts) >= config.min_confidence and abs(regions[0] - regions[1]) >= config.region_margin:
+            self._votes.append(regions[1] > regions[0])
+        elif abs(texts[0] - texts[1]) >= config.margin:
+            self._votes.append(texts[1] > texts[0])
 
     @property
     def decided(self) -> bool:

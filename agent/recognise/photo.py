@@ -6,7 +6,7 @@ and is not found.  Large photographs are therefore also processed in tiles, at t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,9 @@ edge of the picture for a plate that is cut off.  Complete plates have up to 0.0
 _TELLS_CORNERS_PX = 24.0
 """Width in detector input pixels below which the corners are too imprecise for that."""
 
+_DAMAGE_HEIGHTS = 0.5
+"""Distance from where a damaged picture ends, in heights of the box, below which a plate may be cut off there."""
+
 
 class Refusal(StrEnum):
     """Why a detected plate has no text."""
@@ -62,10 +65,52 @@ class PhotoPlate:
     refusal: Refusal | None
 
 
-def read_photo(recogniser: Recogniser, rgb: NDArray[np.uint8], scene: Scene | None = None) -> list[PhotoPlate]:
-    """Detect and read all plates of a photograph, best first."""
+def read_photo(
+    recogniser: Recogniser,
+    rgb: NDArray[np.uint8],
+    scene: Scene | None = None,
+    part: tuple[int, int, int, int] | None = None,
+) -> list[PhotoPlate]:
+    """Detect and read all plates of a photograph, best first.
+
+    ``part``: left, top, right and bottom of what there is of a damaged picture; plates are cut off there, too.
+    """
+    left, top, right, bottom = part or (0, 0, rgb.shape[1], rgb.shape[0])
+    there = rgb if part is None else np.ascontiguousarray(rgb[top:bottom, left:right])
     share = recogniser.config.max_masked_share
-    found = [d for d in find_in_photo(recogniser, rgb) if scene is None or not is_masked(d.box, rgb, scene, share)]
+    found = [
+        d
+        for d in find_in_photo(recogniser, there)
+        if scene is None or not is_masked(_moved(d.box, left, top), rgb, scene, share)
+    ]
+    plates = [
+        replace(plate, box=_moved(plate.box, left, top)) for plate in _read_found(recogniser, there, found, scene)
+    ]
+    if part is None:
+        return plates
+    return [replace(p, refusal=Refusal.CUT) if _is_beside_damage(p.box, part, rgb) else p for p in plates]
+
+
+def _is_beside_damage(box: Box, part: tuple[int, int, int, int], rgb: NDArray[np.uint8]) -> bool:
+    """Return whether the plate may go on where nothing was decoded: a box around its rest need not touch the edge."""
+    left, top, right, bottom = part
+    height_px, width_px = rgb.shape[:2]
+    near_px = _DAMAGE_HEIGHTS * box.height_px
+    return (
+        (left > 0 and box.x0 - left < near_px)
+        or (top > 0 and box.y0 - top < near_px)
+        or (right < width_px and right - box.x1 < near_px)
+        or (bottom < height_px and bottom - box.y1 < near_px)
+    )
+
+
+def _moved(box: Box, x: float, y: float) -> Box:
+    return Box(box.x0 + x, box.y0 + y, box.x1 + x, box.y1 + y)
+
+
+def _read_found(
+    recogniser: Recogniser, rgb: NDArray[np.uint8], found: list[Detection], scene: Scene | None
+) -> list[PhotoPlate]:
     predictions = [recogniser.ocr.read(rgb, d.box, single_image=True) for d in found]
     looks = [recogniser.look(d, p) for d, p in zip(found, predictions, strict=True)]
     parts = recogniser.parts(rgb, looks)

@@ -68,6 +68,7 @@ class GnssComponent(Component):
         return {
             "devices.gnss_losses": self._losses,
             "devices.gnss_lines_dropped": self._gnss.dropped_lines,
+            "devices.gnss_reports_unused": self._gnss.unused_reports,
         }
 
     def gauges(self) -> Mapping[str, int]:

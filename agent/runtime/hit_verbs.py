@@ -166,6 +166,7 @@ class HitVerbs:
             entered = clean(told, rules.max_watch_h)
             new = self._service.watch(entered, _actor(caller))
         except HitRefusedError as error:
+            self._audit(caller, "watch_plate", "", error.code)
             raise CommandRefusedError(error.code, str(error)) from error
         # Whoever audits must see what was looked up: the entry is a sealed record, and never in a log.
         self._audit(caller, "watch_plate", f"{new.entry_id} {new.text} {new.region}", purpose=new.reason)

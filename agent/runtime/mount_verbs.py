@@ -27,6 +27,10 @@ _ERRORS = ("unknown_camera", "not_technician", "disk")
 Name = Annotated[str, Field(max_length=32)]
 
 
+class NoArguments(Arguments):
+    """No arguments."""
+
+
 class MaskArguments(Arguments):
     """Arguments of ``set_mask``."""
 
@@ -46,7 +50,7 @@ class MountVerbs:
 
     def __init__(self, cameras: Sequence[Camera], file: MountFile, auditor: Auditor) -> None:
         """What was set before takes effect at once."""
-        self._remount = {camera.name: camera.remount for camera in cameras if isinstance(camera, Mountable)}
+        self._cameras = {camera.name: camera for camera in cameras if isinstance(camera, Mountable)}
         self._file = file
         self._auditor = auditor
         self._set = file.load()
@@ -56,9 +60,23 @@ class MountVerbs:
     def verbs(self) -> tuple[Verb, ...]:
         """The verbs."""
         return (
+            Verb("mountings", NoArguments, self.mountings, ("cameras",), signed_on=False, is_activity=False),
             Verb("set_mask", MaskArguments, self.set_mask, (), (*_ERRORS, "bad_polygon")),
             Verb("set_rotation", RotationArguments, self.set_rotation, (), _ERRORS),
         )
+
+    def mountings(self, _: NoArguments, __: Caller) -> Document:
+        """Rotation and drawn area of each camera, as they are now."""
+        return {
+            "cameras": [
+                {
+                    "camera": name,
+                    "degrees": camera.rotation,
+                    "polygon": [list(corner) for corner in self._set.get(name, Mounting()).polygon],
+                }
+                for name, camera in self._cameras.items()
+            ]
+        }
 
     def set_mask(self, arguments: MaskArguments, caller: Caller) -> Document:
         """Ignore plates inside a polygon, in addition to the configured mask; an empty one removes it."""
@@ -78,8 +96,8 @@ class MountVerbs:
         if not (isinstance(officer, OnDuty) and officer.may(RIGHT)):
             self._auditor.add(caller.badge, action, name, outcome="not_technician")
             raise CommandRefusedError("not_technician", "the roster gives this officer no right `technician`")
-        if name not in self._remount:
-            known = ", ".join(sorted(self._remount))
+        if name not in self._cameras:
+            known = ", ".join(sorted(self._cameras))
             raise CommandRefusedError("unknown_camera", f"no such camera; there are: {known}")
         changed = {**self._set, name: mounting}
         try:
@@ -91,5 +109,5 @@ class MountVerbs:
         self._auditor.add(caller.badge, action, name)
 
     def _apply(self, name: str, mounting: Mounting) -> None:
-        if (remount := self._remount.get(name)) is not None:
-            remount(mounting)
+        if (camera := self._cameras.get(name)) is not None:
+            camera.remount(mounting)

@@ -5,13 +5,56 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _NOT_AUTHORISED, _TOO_LARGE = 0x87, 0x95
-_PORTAL = (
-    "certificate_verify_failed",
-    "certificate verify failed",
-    "wrong_version_number",
-    "wrong version number",
+_NO_MQTT = "the server at the broker's address does not answer in MQTT; it may be a captive portal"
+_OUTDATED = (
+    "the certificate of the broker or its authority is not valid at the time of this unit's clock; check the clock, "
+    "then renew the certificate"
 )
-_NO_ENTRY = ("not authorized", "bad user name or password", "not authorised", "banned")
+_ANOTHER = (
+    "the server at the broker's address does not have the broker's certificate; it may be a captive portal or another "
+    "broker"
+)
+_HANGS_UP = (
+    "the server at the broker's address closes the connection at once; it may want TLS, or not accept this unit's "
+    "certificate"
+)
+_DOWN = (
+    (
+        ("certificate has expired", "certificate is not yet valid"),
+        _OUTDATED,
+    ),
+    (
+        (
+            "certificate_verify_failed",
+            "certificate verify failed",
+            "wrong_version_number",
+            "wrong version number",
+        ),
+        _ANOTHER,
+    ),
+    (
+        ("alert certificate", "alert bad certificate", "alert unknown ca", "alert access denied"),
+        "the broker does not accept this unit's certificate",
+    ),
+    (
+        ("subscription refused",),
+        "the broker does not let the unit subscribe to the station's answers (access list)",
+    ),
+    (
+        ("name or service not known", "temporary failure in name resolution", "no address associated"),
+        "the name of the broker is not known; check the network's name server and host",
+    ),
+    (
+        ("without an answer",),
+        _HANGS_UP,
+    ),
+    (
+        ("not authorized", "bad user name or password", "not authorised", "banned"),
+        "the unit is not authorised at the broker",
+    ),
+    (("no websockets at",), _NO_MQTT),
+)
+"""Words in the reason for which a connection ended, and the cause; the first that applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +106,17 @@ def why_undelivered(signs: Signs) -> str:
 
 
 def _why_down(signs: Signs) -> str:
-    reason, lower = signs.down_reason, signs.down_reason.lower()
+    """Return the first cause that applies, most specific first."""
+    reason = signs.down_reason
     if not reason:
         return "there is no connection: no broker is configured, or it has not answered yet"
-    if any(word in lower for word in _PORTAL):
-        return (
-            "the server at the broker's address does not have the broker's certificate; it may be a captive portal or "
-            f"another broker: {reason}"
-        )
-    if any(word in lower for word in _NO_ENTRY):
-        return f"the unit is not authorised at the broker: {reason}"
-    if signs.was_fault and not signs.has_been_up:
-        return f"the server at the broker's address does not answer in MQTT; it may be a captive portal: {reason}"
-    if signs.held:
-        return f"{_closes_at(signs.held)}: {reason}"
-    return f"there is no connection to the broker: {reason}"
+    lower = reason.lower()
+    cause = next((cause for words, cause in _DOWN if any(word in lower for word in words)), "")
+    if not cause and signs.was_fault and not signs.has_been_up:
+        cause = _NO_MQTT
+    if not cause and signs.held:
+        cause = _closes_at(signs.held)
+    return f"{cause or 'there is no connection to the broker'}: {reason}"
 
 
 def _why_up(signs: Signs) -> str:

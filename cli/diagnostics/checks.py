@@ -24,6 +24,7 @@ from agent.runtime.roster_file import RosterFile
 from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
 from agent.runtime.witness import FILE as WITNESS_FILE
 from agent.runtime.witness import WitnessFile
+from agent.sync.delivery import Signs, why_undelivered
 from agent.sync.uplink import Uplink, UplinkConfig
 from cli.diagnostics.certificates import days_left, warning
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
@@ -402,7 +403,9 @@ def _link(config: AgentConfig) -> Step:
         return Step("broker", Mark.FAIL, f"no connection within {_LINK_TIMEOUT_S:g} s: {_LINK_HINT}")
     finally:
         link.close()
-    reason = event.reason if isinstance(event, LinkDown) else str(event)
+    reason = str(event)
+    if isinstance(event, LinkDown):
+        reason = why_undelivered(Signs(is_up=False, down_reason=event.reason, was_fault=event.is_fault))
     return Step("broker", Mark.FAIL, f"{reason}: {_LINK_HINT}")
 
 

@@ -7,12 +7,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from agent.runtime.config import load_config
 from cli.diagnostics.checks import examine
 from cli.diagnostics.step import Mark, as_plain, as_table
 from cli.show import print_table
+from cli.terminal import PlainConsole
 from hw.clock import RealClock
 from hw.open import open_panel, open_speaker
 from hw.ports import Buzz, HitLamp, Lamp
@@ -38,7 +37,7 @@ def show_panel(path: Path, overrides: list[str], *, each_s: float) -> int:
     config = load_config(path, overrides)
     speaker = open_speaker(config.hw.speaker)
     panel = open_panel(config.hw.panel, RealClock())
-    out = Console()
+    out = PlainConsole()
     try:
         for lamp in Lamp:
             out.print(f"lamp: {lamp.value}")

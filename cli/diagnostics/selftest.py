@@ -11,9 +11,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import load_config
@@ -23,6 +20,7 @@ from cli.diagnostics.bench_devices import camera_step, panel_steps, receiver_ste
 from cli.diagnostics.checks import examine, existing_folder
 from cli.diagnostics.step import Mark, Nobody, Person, Step, as_plain, as_table
 from cli.show import print_table
+from cli.terminal import PlainConsole
 from hw.clock import NS_PER_S
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel
 from hw.output import text_output
@@ -61,15 +59,15 @@ class AtTheTerminal:
     patience_s = _HANDS_S
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = PlainConsole(stderr=True)
 
     def tell(self, text: str) -> None:
         """See the protocol."""
-        self._console.print(escape(text))
+        self._console.print(text)
 
     def ask(self, question: str) -> bool | None:
         """Yes, no, or None to answer later on paper."""
-        answer = self._console.input(f"{escape(question)} \\[y/n, Enter to skip] ").strip().lower()
+        answer = self._console.input(f"{question} [y/n, Enter to skip] ").strip().lower()
         return {"y": True, "n": False}.get(answer[:1])
 
 

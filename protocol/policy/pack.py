@@ -194,6 +194,8 @@ class ListRules(_Table):
     stop_age_hours: Annotated[int, Field(strict=True, ge=1)]
     partial: Partial
     owners: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)] = ("*",)
+    retained_reads: Annotated[bool, Field(strict=True)] = False
+    """True if the station may compare a list with reads that were kept by this policy before the list came."""
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

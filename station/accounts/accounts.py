@@ -80,6 +80,7 @@ class Accounts:
             if self._store.accounts.lock(name) is not None:
                 raise AccountError(f"there is an account {name!r} already")
             self._check_subject(account)
+            self._check_zones(scope)
             self._store.accounts.put(account)
             self._note(by, "account add", f"account={name} role={account.role}{_limits(scope)}", now_us)
         return link
@@ -95,11 +96,20 @@ class Accounts:
                 account, full_name=_checked(full_name), role=_role(role), scope=scope, subject=_subject(subject)
             )
             self._check_subject(changed)
+            self._check_zones(scope)
             self._keep_an_administrator(account, changed)
             self._store.accounts.put(changed)
             # Whoever has fewer rights now keeps no page of before.
             self._store.accounts.end_sessions(name, tokens=changed.role != account.role)
             self._note(by, "account change", f"account={name} role={changed.role}{_limits(scope)}", now_us)
+
+    def _check_zones(self, scope: Scope) -> None:
+        """A zone that was misspelt would hide everything."""
+        there = {zone.id for zone in self._store.deployment.resources().zones} if scope.zones else set()
+        for zone in sorted((scope.zones or set()) - there):
+            raise AccountError(
+                f"there is no zone {zone!r}: see the page Zones, or `patrol-lpr deployment zones show`"
+            )
 
     def disable(self, by: Asker, name: str, *, disabled: bool = True) -> None:
         """Disable an account, which ends its sessions and tokens, or enable it.  Raises AccountError."""
@@ -252,4 +262,6 @@ def _subject(subject: str | None) -> str | None:
 
 def _limits(scope: Scope) -> str:
     agencies = "" if scope.agencies is None else f" agencies={','.join(sorted(scope.agencies))}"
-    return agencies + ("" if scope.units is None else f" units={','.join(sorted(scope.units))}")
+    units = "" if scope.units is None else f" units={','.join(sorted(scope.units))}"
+    zones = "" if scope.zones is None else f" zones={','.join(sorted(scope.zones))}"
+    return agencies + units + zones

@@ -11,6 +11,7 @@ from protocol.merkle.entry import decode_entry
 from protocol.merkle.examine import LogExamination
 from protocol.merkle.tree import Frontier, leaf_hash
 from station.audit_log.export import standing_conflicts
+from station.audit_log.heads import NotedHeads
 from station.store.log_entry import entry_of
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
     _take_documents(store, examination, taken)
     nodes = _Nodes(store)
     trail = log.rows()
-    size, named = 0, set[str]()
+    size, named, heads = 0, set[str](), NotedHeads()
     for number, entry in log.entries():
         examination.entry(number, entry)
         nodes.take(entry, examination)
-        named |= _compare(number, entry, next(trail, None), examination)
+        named |= _compare(number, entry, next(trail, None), examination, heads)
         size = number + 1
     extra = next(trail, None)
     # While a station works, entries and documents come meanwhile.
@@ -51,6 +52,8 @@ def check_log(store: Store, ring: KeyRing) -> LogFindings:
         examination.found.fault("the trail has more rows than the log has entries")
     _take_documents(store, examination, taken, named)
     found = examination.end(size)
+    for fault in heads.faults(store):
+        found.fault(fault)
     for kept in standing_conflicts(store):
         found.fault(
             f"unit {kept.unit} keeps a checkpoint of {kept.size} entries that this log does not continue: entries were "
@@ -112,7 +115,11 @@ class _Nodes:
 
 
 def _compare(
-    number: int, entry: bytes, shown: tuple[int, AuditRow] | None, examination: LogExamination
+    number: int,
+    entry: bytes,
+    shown: tuple[int, AuditRow] | None,
+    examination: LogExamination,
+    heads: NotedHeads,
 ) -> set[str]:
     """What is searched and shown against the entry; return the hash of the document that it is about."""
     try:
@@ -120,6 +127,7 @@ def _compare(
     except EntryError as error:
         examination.found.fault(f"entry {number}: {error}")
         return set()
+    heads.take(number, told)
     if shown is None or shown[0] != number:
         examination.found.fault(f"entry {number} is not in the trail")
     elif entry_of(replace(shown[1], document=bytes.fromhex(told.document))) != told:

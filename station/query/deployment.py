@@ -19,7 +19,7 @@ from station.deployment.hours import HoursBy, HoursRow, sum_hours
 from station.deployment.incidents import Cell, IncidentCounts, by_day, count_incidents, heat_map
 from station.deployment.times import day_of
 from station.deployment.zones import ZoneIndex, overlaps
-from station.errors import DeploymentError
+from station.errors import DeploymentError, ScopeError
 from station.query.query import Query
 from station.query.take_over import take_over
 from station.store.deployment.port import CoverageSum
@@ -117,7 +117,7 @@ class DeploymentQuery(Query):
 
     def places(self) -> Places:
         """Zones, checkpoints, vehicles and equipment."""
-        found = self._store.deployment.resources()
+        found = self._seen_places(self._store.deployment.resources())
         self._note("show zones", len(found.zones))
         return Places(replace(found, people=()), self._store.deployment.settings(), tuple(overlaps(found.zones)))
 
@@ -201,9 +201,12 @@ class DeploymentQuery(Query):
         self._refuse_without_why()
         take_over(self._store)
         store, scope = self._store.deployment, self._asker.scope
+        if scope.zones is not None and by != "zone":
+            raise ScopeError("this account sees the coverage of its zones alone: ask for it by zone")
         found = store.coverage(since_us, until_us, "hour" if by == "day" else by, scope=scope)
         if by == "day":
             found = _days(found, store.settings())
+        found = [row for row in found if scope.zones is None or row.name in scope.zones]
         self._note("show coverage", len(found), since_us=since_us, until_us=until_us, by=by)
         return found
 
@@ -215,6 +218,10 @@ class DeploymentQuery(Query):
         self._refuse_without_purpose(Shift.SCHEMA)
         if until_us - since_us > MAX_WHERE_US:
             raise DeploymentError("ask for at most seven days of one unit at a time")
+        if self._asker.scope.zones is not None:
+            raise ScopeError(
+                "where a unit was, also outside of zones, is for accounts that are not limited to some"
+            )
         self._refuse_outside(unit)
         stays = self._assigned(unit, since_us, until_us)
         for schema in (Coverage.SCHEMA, TrackPoints.SCHEMA):
@@ -280,6 +287,7 @@ class DeploymentQuery(Query):
             and contribution in {None, row.contribution}
             and shift_id in {None, row.shift_id}
             and (zone is None or zone in row.zones)
+            and self._zones.has(row.lat_e7, row.lon_e7)
         )
         try:
             cells = tuple(heat_map(((row.lat_e7, row.lon_e7) for row in rows), cell_m))
@@ -344,6 +352,15 @@ class DeploymentQuery(Query):
         found = self._store.deployment.kept()
         self._note("show deployment tables", len(found))
         return found
+
+    def _seen_places(self, resources: Resources) -> Resources:
+        """Zones to which the account is limited, and the checkpoints in them."""
+        own = self._asker.scope.zones
+        if own is None:
+            return resources
+        zones = tuple(zone for zone in resources.zones if zone.id in own)
+        points = tuple(one for one in resources.checkpoints if self._zones.has(one.lat_e7, one.lon_e7))
+        return replace(resources, zones=zones, checkpoints=points)
 
     def _without_pins(self, resources: Resources) -> Resources:
         return replace(resources, people=tuple(replace(one, pin=None) for one in resources.people))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
+from protocol.wire.records.read import Read
 from station.errors import PurposeError
 from station.evidence.package import EvidencePicture, Export, Package, ProvedRecord
 from station.query.stored import stored_record
+from station.query.zone_limit import ZoneLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +68,10 @@ class EvidenceOf:
     def _rows(self, identity: bytes, unit: str | None) -> list[RecordRow]:
         """Return the read, its hits and what was decided, each once, by number; of the first unit that has it."""
         names = [row.unit for row in self._store.units(count_reads=False)] if unit is None else [unit]
+        zones = ZoneLimit.of(self._store, self._asker.scope)
         for name in names:
+            if not zones.is_none and not self._is_inside(zones, name, identity):
+                continue
             found = {row.record_id: row for row in self._store.related(name, identity) if self._may_see(row)}
             ids = {identity, *(self._read_id(row) for row in found.values())}
             for record_id in ids:
@@ -76,6 +81,13 @@ class EvidenceOf:
             if found:
                 return sorted(found.values(), key=lambda row: row.seq)
         return []
+
+    def _is_inside(self, zones: ZoneLimit, unit: str, identity: bytes) -> bool:
+        """True if the read or hit itself may be seen: what was decided about it elsewhere belongs to it."""
+        rows = [self._store.record(unit, identity), *self._store.related(unit, identity)]
+        found = [stored_record(row, self._store.registry) for row in rows if row is not None]
+        placed = [one for one in found if isinstance(one.body, Read | Hit)]
+        return bool(placed) and all(zones.has_record(one) for one in placed)
 
     def _may_see(self, row: RecordRow) -> bool:
         stored = stored_record(row, self._store.registry)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from station.query.hits import assemble_hits
 from station.query.query import Query
+from station.store.hit_search import HitGroup
 from station.store.hit_state import UNDECIDED
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from station.query.proof import RecordProof
     from station.query.stored import StoredRecord
     from station.store import RecordRow
-    from station.store.hit_search import HitGroup, HitPlace, HitRecords, HitSearch
+    from station.store.hit_search import HitPlace, HitRecords, HitSearch, HitState
+
+_COUNTED = 1_000
+"""Hits of a page, where they are counted one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,7 @@ class HitPage:
     """Found hits."""
 
     hits: list[StoredHit]
-    """The latest first."""
+    """By time."""
     after: HitPlace | None
     """Where the next page starts; None if this is the last one."""
 
@@ -82,16 +86,16 @@ class LedgerQuery(Query):
     """Queries of one person about hits."""
 
     def hit_page(self, search: HitSearch, *, limit: int, after: HitPlace | None = None) -> HitPage:
-        """Return a page of hits by time, the latest first; ``after`` is that of the page before."""
+        """Return a page of hits by time, in the order of the search; ``after`` is that of the page before."""
         self._refuse_without_why()
-        found = self._store.find_hits(search, limit=limit, after=after, scope=self._asker.scope)
+        found = self._find_hits(search, limit=limit, after=after)
         self._note("search hits", len(found), **_asked(search), limit=limit)
         last = found[-1].place if len(found) == limit else None
         return HitPage([hit for one in self._store.hit_records(found) for hit in self._assembled(one)], last)
 
     def yields(self, search: HitSearch) -> list[ListYield]:
         """Return what became of hits, by list and owner, the list with the most hits first."""
-        counts = self._store.count_hits(search, scope=self._asker.scope)
+        counts = self._count_hits(search)
         found = ledger(counts)
         self._note("count hits", sum(count.count for count in counts), **_asked(search))
         return found
@@ -100,7 +104,7 @@ class LedgerQuery(Query):
         """Return one hit; None if it is unknown, was purged, or may not be seen.  ``ring`` has the units' keys."""
         self._refuse_without_why()
         state = self._store.hit(unit, hit_id)
-        if state is not None and not self._asker.scope.has(state.agency, state.unit):
+        if state is not None and not self._may_see_hit(state):
             state = None
         self._note("show hit", int(state is not None), unit=unit, id=hit_id.hex())
         for one in self._store.hit_records([] if state is None else [state]):
@@ -112,7 +116,7 @@ class LedgerQuery(Query):
         """Return a picture of a hit; None if it is incomplete, or is not of this hit."""
         self._refuse_without_why()
         state = self._store.hit(unit, hit_id)
-        may_see = state is not None and self._asker.scope.has(state.agency, state.unit)
+        may_see = state is not None and self._may_see_hit(state)
         jpeg = None
         for one in self._store.hit_records([state] if state is not None and may_see else []):
             named = {ref.sha256 for hit in self._assembled(one) for ref in hit.hit.pictures}
@@ -120,11 +124,40 @@ class LedgerQuery(Query):
         self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
         return jpeg
 
+    def _find_hits(self, search: HitSearch, *, limit: int, after: HitPlace | None = None) -> list[HitState]:
+        """As the store, but none outside of the zones: a page is full, or it is the last one."""
+        scope = self._asker.scope
+        if self._zones.is_none:
+            return self._store.find_hits(search, limit=limit, after=after, scope=scope)
+        found: list[HitState] = []
+        search = replace(search, boxes=self._zones.boxes(search.boxes))
+        while search.boxes and len(found) < limit:
+            page = self._store.find_hits(search, limit=limit, after=after, scope=scope)
+            found += [state for state in page if self._may_see_hit(state)]
+            if len(page) < limit:
+                break
+            after = page[-1].place
+        return found[:limit]
+
+    def _count_hits(self, search: HitSearch) -> list[HitGroup]:
+        if self._zones.is_none:
+            return self._store.count_hits(search, scope=self._asker.scope)
+        states: Counter[HitGroup] = Counter()
+        after = None
+        while page := self._find_hits(search, limit=_COUNTED, after=after):
+            states.update(_group(state) for state in page)
+            after = page[-1].place
+        return [replace(group, count=count) for group, count in states.items()]
+
+    def _may_see_hit(self, state: HitState) -> bool:
+        return self._asker.scope.has(state.agency, state.unit) and self._zones.has(state.lat_e7, state.lon_e7)
+
     def _assembled(self, one: HitRecords) -> list[StoredHit]:
-        return assemble_hits(self._visible(one.stages), self._visible(one.decisions))
+        """Of a hit that may be seen: what was decided about it elsewhere belongs to it."""
+        return assemble_hits(self._of_agency(one.stages), self._of_agency(one.decisions))
 
     def _proved(self, rows: Iterable[RecordRow], ring: KeyRing | None) -> list[ProvedRecord]:
-        return [ProvedRecord(stored, self.proof(stored, ring)) for stored in self._visible(rows)]
+        return [ProvedRecord(stored, self.proof(stored, ring)) for stored in self._of_agency(rows)]
 
 
 def ledger(counts: Sequence[HitGroup]) -> list[ListYield]:
@@ -141,6 +174,10 @@ def ledger(counts: Sequence[HitGroup]) -> list[ListYield]:
     return sorted(found.values(), key=lambda one: (-one.hits, one.list_id, one.owner))
 
 
+def _group(state: HitState) -> HitGroup:
+    return HitGroup(state.list_id, state.list_name, state.list_owner, state.state, state.reason, state.outcome, 1)
+
+
 def _asked(search: HitSearch) -> dict[str, str | int | None]:
     """A search for the audit trail."""
     return {
@@ -152,4 +189,5 @@ def _asked(search: HitSearch) -> dict[str, str | int | None]:
         "reason": search.reason,
         "since_us": search.since_us,
         "until_us": search.until_us,
+        "order": "oldest first" if search.ascending else None,
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from protocol.wire.records.read import Read
 from station.query.clusters import Cluster, cell_e7, clusters_of
 from station.query.ledger import LedgerQuery
 from station.store.hit_search import HitSearch
-from station.store.map_search import MapWindow
+from station.store.map_search import MapWindow, PlacedReads
 from station.store.search import Box
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class MapQuery(LedgerQuery):
         """Return the latest reads of a part of a map; clusters do not count.  Raises PurposeError and BoundError."""
         self._refuse_without_why()
         window = MapWindow(bounds.boxes(), since_us, until_us)
-        found = self._store.reads_in(window, limit=MAX_READS, scope=self._asker.scope)
+        found = self._reads_in(window)
         total = len(found.reads)
         is_many = total > MAX_POINTS
         records = [] if is_many else self._visible(self._store.records_of(found.reads))
@@ -106,13 +106,13 @@ class MapQuery(LedgerQuery):
     def map_hits(self, bounds: Bounds, *, since_us: int, until_us: int) -> list[HitState]:
         """Return the latest hits of a part of a map, at most ``MAX_HITS``; without plates, so no purpose is needed."""
         search = HitSearch(since_us=since_us, until_us=until_us, boxes=bounds.boxes())
-        found = self._store.find_hits(search, limit=MAX_HITS, scope=self._asker.scope)
+        found = self._find_hits(search, limit=MAX_HITS)
         self._note("show map of hits", len(found), area=str(bounds), since_us=since_us, until_us=until_us)
         return found
 
     def unit_places(self) -> list[UnitPlace]:
         """Return where each unit was last, by its records of the last day."""
-        found = self._places.look(self._asker.scope)
+        found = self.look()
         self._note("show places of units", len(found))
         return found
 
@@ -123,12 +123,30 @@ class MapQuery(LedgerQuery):
 
     def look(self) -> list[UnitPlace]:
         """For :class:`Following`, which has an entry."""
-        return self._places.look(self._asker.scope)
+        found = self._places.look(self._asker.scope)
+        return found if self._zones.is_none else [place for place in found if self._is_near(place)]
 
     def latest_hits(self) -> list[HitState]:
         """For :class:`Following`, which has an entry."""
         search = HitSearch(since_us=self._clock_us() - _RECENT_US)
-        return self._store.find_hits(search, limit=_FOLLOWED_HITS, scope=self._asker.scope)
+        return self._find_hits(search, limit=_FOLLOWED_HITS)
+
+    def _reads_in(self, window: MapWindow) -> PlacedReads:
+        scope = self._asker.scope
+        if self._zones.is_none:
+            return self._store.reads_in(window, limit=MAX_READS, scope=scope)
+        inside = replace(window, boxes=self._zones.boxes(window.boxes))
+        if not inside.boxes:
+            return PlacedReads([], None)
+        found = self._store.reads_in(inside, limit=MAX_READS, scope=scope)
+        # Where two zones overlap, a read is found twice.
+        reads = {(one.unit, one.record_id): one for one in found.reads if self._zones.has(one.lat_e7, one.lon_e7)}
+        return PlacedReads(list(reads.values()), found.complete_since_us)
+
+    def _is_near(self, place: UnitPlace) -> bool:
+        if place.lat_deg is None or place.lon_deg is None:
+            return False
+        return self._zones.has(round(place.lat_deg * _E7), round(place.lon_deg * _E7))
 
     def end_following(self, count: int) -> None:
         """For :class:`Following`."""

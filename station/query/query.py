@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import IO, TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from station.query.export_xml import write_gpx, write_kml
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
 from station.query.stored import picture_name, stored_record
+from station.query.zone_limit import ZoneLimit
 from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
 
@@ -91,6 +93,11 @@ class Query:
         self._store = store
         self._asker = asker
         self._clock_us = clock_us
+
+    @cached_property
+    def _zones(self) -> ZoneLimit:
+        """Where this person may look; the zones are those of the first question."""
+        return ZoneLimit.of(self._store, self._asker.scope)
 
     def records(
         self,
@@ -166,7 +173,7 @@ class Query:
         Raises BoundError if they are more than this person may look at in a day.
         """
         self._refuse_without_why()
-        found = self._store.find(search, limit=limit, after=after, scope=self._asker.scope)
+        found = self._store.find(self._within(search), limit=limit, after=after, scope=self._asker.scope)
         visible = self._visible([one.row for one in found.reads])
         self._note_reads("search reads", visible, len(found.reads), **_asked(search), limit=limit)
         complete_to_us = found.after[0] if found.is_cut and found.after is not None else None
@@ -205,7 +212,8 @@ class Query:
         """Return a complete picture; None if it is unknown or incomplete."""
         self._refuse_without_why()
         self._refuse_outside(unit)
-        jpeg = self._store.picture(unit, sha256)
+        # A picture alone does not say where it was taken.
+        jpeg = self._store.picture(unit, sha256) if self._zones.is_none else None
         self._note("show picture", int(jpeg is not None), unit=unit, sha256=sha256.hex())
         return jpeg
 
@@ -217,20 +225,22 @@ class Query:
 
     def units(self) -> list[tuple[UnitRow, list[Gap]]]:
         """Return the state of every unit that ever sent something, with its gaps."""
-        today = self._store.usage_of_day(self._clock_us())
-        rows = [
-            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps))
-            for row in self._store.units(self._asker.scope)
-        ]
+        rows = self._with_refusals(self._store.units(self._asker.scope))
         self._note("show units", len(rows))
         return rows
 
     def unit_page(self, *, after: str = "", limit: int) -> list[tuple[UnitRow, list[Gap]]]:
         """As :meth:`units`, at most ``limit`` after a name, and without the number of reads."""
         units = self._store.units(self._asker.scope, after=after, limit=limit, count_reads=False)
-        rows = [(row, list(row.gaps)) for row in units]
+        rows = self._with_refusals(units)
         self._note("show units", len(rows), after=after or None, limit=limit)
         return rows
+
+    def _with_refusals(self, units: Iterable[UnitRow]) -> list[tuple[UnitRow, list[Gap]]]:
+        today = self._store.usage_of_day(self._clock_us())
+        return [
+            (replace(row, refused_today=today.get(row.unit, Usage()).refused), list(row.gaps)) for row in units
+        ]
 
     def unit(self, unit: str) -> tuple[UnitRow, list[Gap]]:
         """Return the state of one unit, without the number of reads.  Raises ScopeError if there is none."""
@@ -240,12 +250,12 @@ class Query:
         self._note("show unit", len(found), unit=unit)
         if not found:
             raise ScopeError(f"there is no unit {unit!r}")
-        return found[0], list(found[0].gaps)
+        return self._with_refusals(found)[0]
 
     def offers(self, unit: str) -> list[Offered]:
         """Return the files that the station offers a unit, such as lists and policies, with their versions."""
         self._refuse_outside(unit)
-        found = [offer for offer in self._store.offers() if offer.unit == unit]
+        found = self._store.offers([unit])
         self._note("show offers", len(found), unit=unit)
         return found
 
@@ -271,7 +281,7 @@ class Query:
         return None if told is None else decode(told, Health)
 
     def trail(self, search: AuditSearch, *, limit: int, before: int | None = None) -> list[tuple[int, AuditRow]]:
-        """Return entries of the audit trail with their numbers, the newest first; those before a number.
+        """Return entries of the audit trail with their numbers, in the order of the search; those beyond ``before``.
 
         Who may see some agencies or units only, sees the entries of people who may see no more.
         """
@@ -347,7 +357,7 @@ class Query:
         self._note(f"export {name} begins", 0, **asked)
         count, after = 0, None
         while True:
-            page = self._store.find(search, limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
+            page = self._store.find(self._within(search), limit=_EXPORT_PAGE, after=after, scope=self._asker.scope)
             visible = self._visible([one.row for one in page.reads])
             count += len(visible)
             yield from visible
@@ -467,8 +477,17 @@ class Query:
         found = (stored_record(row, self._store.registry) for row in rows)
         return [stored for stored in found if self._may_see(stored)]
 
+    def _of_agency(self, rows: Iterable[RecordRow]) -> list[StoredRecord]:
+        """As :meth:`_visible`, wherever they were made: of a hit that may be seen."""
+        found = (stored_record(row, self._store.registry) for row in rows)
+        return [one for one in found if self._asker.scope.has(one.record.envelope.agency, one.unit)]
+
     def _may_see(self, stored: StoredRecord) -> bool:
-        return self._asker.scope.has(stored.record.envelope.agency, stored.unit)
+        is_of_agency = self._asker.scope.has(stored.record.envelope.agency, stored.unit)
+        return is_of_agency and self._zones.has_record(stored)
+
+    def _within(self, search: ReadSearch) -> ReadSearch:
+        return search if self._zones.is_none else replace(search, zones=self._zones.areas)
 
     def _refuse_outside(self, unit: str) -> None:
         """A unit of another agency is unknown."""

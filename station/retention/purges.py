@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
+from statistics import median
 from typing import TYPE_CHECKING
 
-from protocol.errors import DocumentError
+from protocol.errors import DocumentError, WireError
 from protocol.merkle.documents import (
     PurgeCertificate,
     PurgedClass,
@@ -18,18 +20,23 @@ from protocol.merkle.documents import (
     parse_document,
     ranges_text,
 )
+from protocol.wire.codec import decode
+from protocol.wire.control.unit_state import Health
 from station.errors import StoreError
 from station.store.rows import AuditRow, PurgeResult, PurgeRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from station.asker import Asker
     from station.store import Purgeable, Store
-    from station.store.rows import PurgedRange, PurgePlan
+    from station.store.rows import HealthRow, PurgedRange, PurgePlan
 
 _US_PER_DAY = 86_400_000_000
 _US_PER_HOUR = 3_600_000_000
+_MAX_APART_US = _US_PER_DAY // 2
+_ASKED = 200
+"""Units whose clocks are compared with this machine's."""
 _MAX_SILENCE_DAYS = 7
 """A station whose newest record is older may have a wrong clock."""
 _EPOCH_DAY = dt.date(1970, 1, 1).toordinal()
@@ -64,8 +71,32 @@ class StoredPurge:
     """Hash of the certificate, which the entry in the audit log has."""
 
 
-def clock_doubt(now_us: int, newest_us: int | None) -> str:
-    """Say why a clock may be wrong: a wrong date would delete everything, so it is compared with the newest record."""
+def clock_doubt(now_us: int, store: Store) -> str:
+    """Say why a clock may be wrong, as a wrong date would delete everything; empty if nothing speaks against it.
+
+    It is compared with the newest record, and with the clocks of the units that were heard within the hour: records
+    that come under a wrong clock have a time of receipt that agrees with it.  Raises StoreError.
+    """
+    return _silence_doubt(now_us, store.newest_us()) or _units_doubt(now_us, store.latest_health(_ASKED))
+
+
+def _units_doubt(now_us: int, units: Iterable[HealthRow]) -> str:
+    ahead_us = []
+    for row in units:
+        if row.health is None or row.health_us is None or abs(now_us - row.health_us) > _US_PER_HOUR:
+            continue
+        with suppress(WireError):
+            utc_us = decode(row.health, Health).utc_us
+            if utc_us is not None:
+                ahead_us.append(row.health_us - utc_us)
+    # A few units with a wrong clock do not matter.
+    if not ahead_us or abs(apart_us := median(ahead_us)) <= _MAX_APART_US:
+        return ""
+    where = "ahead of" if apart_us > 0 else "behind"
+    return f"this machine's clock is {abs(apart_us) / _US_PER_DAY:,.1f} days {where} those of the units"
+
+
+def _silence_doubt(now_us: int, newest_us: int | None) -> str:
     if newest_us is None:
         return ""
     silent_us = now_us - newest_us
@@ -88,7 +119,7 @@ class Purger:
     def preview(self, plan: PurgePlan) -> PurgePreview:
         """Return what would be deleted now and what holds keep of it, and whether the clock can be trusted."""
         classes = tuple(self._store.purgeable(plan))
-        return PurgePreview(classes, clock_doubt(self._clock_us(), self._store.newest_us()))
+        return PurgePreview(classes, clock_doubt(self._clock_us(), self._store))
 
     def run(self, plan: PurgePlan, reason: str, policies: Mapping[str, str] | None = None) -> PurgeResult:
         """Delete the records of a plan that no hold keeps, with their pictures, and certify it.

@@ -93,7 +93,7 @@ class Retention:
         if mono_s < self._due_s:
             return None
         self._due_s = mono_s + EVERY_S
-        self.doubt = self._clock_jumped(mono_s) or clock_doubt(now_us, self._store.newest_us())
+        self.doubt = self._clock_jumped(mono_s) or clock_doubt(now_us, self._store)
         self._bound_stream(mono_s)
         if self.doubt:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, tuple_
@@ -17,6 +18,8 @@ from station.store.tables import HERE, LIVES, PICTURES, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement
 
     from protocol.wire.record import Record
     from protocol.wire.registry import RecordBody, RecordTime, Registry
@@ -33,7 +36,7 @@ _COLUMNS = (
 def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]:
     """Yield what was altered or removed; reads a page at a time."""
     for projected in projections:
-        for page in _pages(db, projected):
+        for page in _pages(db, RECORDS.c.schema == projected.known.schema):
             indexed = _indexed(db, projected, page)
             for row in page:
                 its = indexed.get((row.unit, bytes(row.record_id)), [])
@@ -41,13 +44,28 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
                 if fault and (its or _is_there(db, row)):
                     yield StoreFault(row.unit, bytes(row.record_id), fault)
         yield from _without_record(db, projected)
+    yield from _of_another_type(db, projections)
     yield from _altered_pictures(db)
     yield from _altered_heads(db)
 
 
-def _pages(db: Database, projected: Projected) -> Iterator[Sequence[Any]]:
-    """Records of a type."""
-    statement = select(*_COLUMNS).where(RECORDS.c.schema == projected.known.schema, HERE)
+def _of_another_type(db: Database, projections: Projections) -> Iterator[StoreFault]:
+    """Records under the name of a type that this station does not know: they are in no search table."""
+    known = [projected.known.schema for projected in projections]
+    for row in chain.from_iterable(_pages(db, RECORDS.c.schema.not_in(known))):
+        try:
+            envelope = decode_record(bytes(row.payload), projections.registry).envelope
+        except WireError:
+            yield StoreFault(row.unit, bytes(row.record_id), "contents: not a record")
+            continue
+        named = (envelope.unit, envelope.record_id, envelope.seq, envelope.boot_id, envelope.schema_id)
+        if named != (row.unit, bytes(row.record_id), row.seq, bytes(row.boot), row.schema):
+            yield StoreFault(row.unit, bytes(row.record_id), "unit, id, number, boot or type")
+
+
+def _pages(db: Database, of_type: ColumnElement[bool]) -> Iterator[Sequence[Any]]:
+    """Records of a type, or of several."""
+    statement = select(*_COLUMNS).where(of_type, HERE)
     # On PostgreSQL a unit may have sent several records under one id.
     order = (RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq)
     after: tuple[str, bytes, int] | None = None

@@ -8,7 +8,7 @@ from sqlalchemy import and_, func, or_, select
 
 from protocol.wire.records.read import Read
 from station.store.scope import in_scope
-from station.store.search import FoundRead, FoundReads, Polygon, boxes, check_limit, is_inside
+from station.store.search import FoundRead, FoundReads, Polygon, bounds, check_limit
 from station.store.search_sql import READS, conditions, in_box, in_order
 from station.store.tables import HERE, RECORDS
 
@@ -51,24 +51,32 @@ class Finder:
         Raises StoreError.
         """
         check_limit(limit)
-        if search.area is None:
+        areas = search.areas
+        if areas == ():
+            return FoundReads([], None)
+        if areas is None:
             keys: Sequence[Any] = self._keys(search, limit, after, scope)
             following, is_cut = (_place(keys[-1]) if len(keys) == limit else None), False
         else:
-            keys, following, is_cut = self._inside(search, search.area, limit, after, scope)
+            keys, following, is_cut = self._inside(search, areas, limit, after, scope)
         rows = self.rows(keys)
         found = [FoundRead(row, key.made_us) for key, row in zip(keys, rows, strict=True) if row is not None]
         return FoundReads(found, following, is_cut)
 
     def _inside(
-        self, search: ReadSearch, area: Circle | Polygon, limit: int, after: Place | None, scope: Scope
+        self,
+        search: ReadSearch,
+        areas: Sequence[Circle | Polygon],
+        limit: int,
+        after: Place | None,
+        scope: Scope,
     ) -> tuple[list[Any], Place | None, bool]:
         """Keys in the exact shape, where to go on, and whether that is for having looked at too many."""
-        left = max_looked_at(area)
+        left = max_looked_at(*areas, *(search.zones or ()))
         size, keys = min(left, max(limit, _PAGE)), []
         while True:
             page = self._keys(search, size, after, scope)
-            keys += [key for key in page if is_inside(area, key.lat_e7, key.lon_e7)]
+            keys += [key for key in page if search.is_inside(key.lat_e7, key.lon_e7)]
             if len(keys) >= limit:
                 return keys[:limit], _place(keys[limit - 1]), False
             if len(page) < size:
@@ -94,9 +102,9 @@ class Finder:
         return [None if row is None or row.schema != schema else row for row in found]
 
 
-def max_looked_at(area: Circle | Polygon) -> int:
-    """How many positions are compared with a shape for one page: fewer, the more corners it has."""
-    corners = len(area.corners) if isinstance(area, Polygon) else 1
+def max_looked_at(*areas: Circle | Polygon) -> int:
+    """How many positions are compared with shapes for one page: fewer, the more corners they have."""
+    corners = sum(len(area.corners) if isinstance(area, Polygon) else 1 for area in areas)
     return max(_PAGE, min(_MAX_LOOKED_AT, _MAX_COMPARED // corners))
 
 
@@ -105,6 +113,6 @@ def _place(key: Any) -> Place:
 
 
 def _ordered(statement: Select[Any], search: ReadSearch, made: Any, after: Place | None) -> Select[Any]:
-    if search.area is not None:
-        statement = statement.where(or_(*(in_box(box) for box in boxes(search.area))))
+    if search.areas is not None:
+        statement = statement.where(or_(*(in_box(box) for box in bounds(search))))
     return statement.where(*conditions(search, made, after)).order_by(*in_order(search, made))

@@ -32,7 +32,7 @@ _COLUMNS = (
     _H.state, _H.reason, _H.outcome, _H.lat_e7, _H.lon_e7, _H.error_cm,
 )  # fmt: skip
 _GROUP = (_H.list_id, _H.list_owner, _H.state, _H.reason, _H.outcome)
-_ORDER = (_H.made_us.desc(), _H.unit.desc(), _H.hit_id.desc())
+_ORDER = (_H.made_us, _H.unit, _H.hit_id)
 
 
 class HitFinder:
@@ -43,16 +43,18 @@ class HitFinder:
         self._finder = finder
 
     def find(self, search: HitSearch, limit: int, after: HitPlace | None, scope: Scope) -> list[HitState]:
-        """Return what became of the latest hits, in order of time, the latest first.  Raises StoreError."""
-        statement = (
-            select(*_COLUMNS).where(*_conditions(search, scope)).order_by(*_ORDER).limit(check_limit(limit))
-        )
+        """Return what became of hits, in the order of the search.  Raises StoreError."""
+        order = _ORDER if search.ascending else [column.desc() for column in _ORDER]
+        statement = select(*_COLUMNS).where(*_conditions(search, scope)).order_by(*order)
         if after is not None:
+            here, last = tuple_(*_ORDER), tuple_(*after)
             # The first part is for the index.
-            statement = statement.where(
-                _H.made_us <= after[0], tuple_(_H.made_us, _H.unit, _H.hit_id) < tuple_(*after)
+            statement = (
+                statement.where(_H.made_us >= after[0], here > last)
+                if search.ascending
+                else statement.where(_H.made_us <= after[0], here < last)
             )
-        return [_state(row) for row in self._all(statement)]
+        return [_state(row) for row in self._all(statement.limit(check_limit(limit)))]
 
     def count(self, search: HitSearch, scope: Scope) -> list[HitGroup]:
         """Count hits by list, owner and end; at most ``MAX_GROUPS`` groups, the largest first."""

@@ -29,6 +29,8 @@ class HitSearch:
     until_us: int | None = None
     boxes: tuple[Box, ...] = ()
     """Within any of these."""
+    ascending: bool = False
+    """The oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

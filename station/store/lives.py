@@ -39,6 +39,11 @@ _OVERLAPS = update(LIVES).where(*_NAMED).values(n_overlaps=LIVES.c.n_overlaps + 
 _FORKS = update(LIVES).where(*_NAMED).values(n_forks=LIVES.c.n_forks + bindparam("more"))
 _RISES = update(LIVES).where(*_NAMED, LIVES.c.seq_high < bindparam("high")).values(seq_high=bindparam("high"))
 _HEAD = select(LIVES.c.head).where(*_NAMED)
+_HEADS = (
+    select(LIVES.c.head)
+    .where(LIVES.c.head.is_not(None), LIVES.c.head_us >= bindparam("since"))
+    .order_by(LIVES.c.unit, *_IN_ORDER)
+)
 _SET_HEAD = update(LIVES).where(*_NAMED).values(head=bindparam("said"), head_us=bindparam("now"))
 
 
@@ -112,6 +117,11 @@ class Lives:
             self._db.run(_SET_HEAD, {**named, "said": payload, "now": now_us})
             self.announced(head.unit, head.life, head.seq)
         return True
+
+    def heads(self, since_us: int) -> list[bytes]:
+        """Return the heads of all units that were received since then."""
+        rows = self._db.all(_HEADS, {"since": since_us})
+        return [payload for row in rows if (payload := _blob(row.head)) is not None]
 
     def of(self, unit: str, *, removed: bool = True) -> list[SeriesRow]:
         """Return the lives of a unit in their order, with their numbers.

@@ -14,6 +14,8 @@ from station.store.rows import OfferedFile
 from station.store.tables import OFFERS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from protocol.wire.control.transfer import ChunkRequest
     from station.store.database import Database
     from station.store.files import OfferedFiles
@@ -77,11 +79,12 @@ def withdraw(db: Database, unit: str, kind: str = UPDATE) -> bool:
     return bool(db.run(statement.values(release=0)).rowcount)
 
 
-def offers(db: Database) -> list[Offered]:
-    """Return all offers, including withdrawn ones.  Raises StoreError."""
+def offers(db: Database, units: Iterable[str] | None = None) -> list[Offered]:
+    """Return all offers, or those to some units, including withdrawn ones.  Raises StoreError."""
+    statement = _ALL if units is None else _ALL.where(OFFERS.c.unit.in_(sorted(set(units))))
     return [
         Offered(unit, OfferedFile(kind, release, sha, size, tuple(parts.split(",") if parts else ())), attempt)
-        for unit, kind, release, sha, size, attempt, parts in db.all(_ALL)
+        for unit, kind, release, sha, size, attempt, parts in db.all(statement)
     ]
 
 

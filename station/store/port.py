@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         StreamPlace,
         StreamRow,
         UnitRow,
+        UnitTold,
         Usage,
         WitnessRow,
     )
@@ -371,7 +372,7 @@ class Store(Protocol):
     def withdraw(self, unit: str, kind: str) -> bool:
         """Withdraw the offer of a kind to a unit; False if there was none.  Inside a transaction."""
 
-    def offers(self) -> list[Offered]:
+    def offers(self, units: Iterable[str] | None = None) -> list[Offered]:
         """Return all offers, including withdrawn ones, one row per unit and kind."""
 
     def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
@@ -453,6 +454,9 @@ class Store(Protocol):
     def latest_health(self, limit: int) -> list[HealthRow]:
         """Return the units that were heard last, with their latest health, by name."""
 
+    def told(self, units: Iterable[str], scope: Scope) -> dict[str, UnitTold]:
+        """Return what those of the units told last that are known and may be seen."""
+
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """Return whether a unit is known, and may be seen."""
 
@@ -490,6 +494,9 @@ class Store(Protocol):
     def series(self, unit: str) -> list[SeriesRow]:
         """Return the lives of a unit in their order; the last is the present one."""
 
+    def heads(self, since_us: int) -> list[bytes]:
+        """Return the signed heads of all lives that were received since then, as stored."""
+
     def each_evidence(self, unit: str) -> Iterator[EvidenceRow]:
         """Yield the evidence of a unit's records in order, with the records that were not purged."""
 
@@ -515,7 +522,7 @@ class Store(Protocol):
     def audit_page(
         self, search: AuditSearch, *, limit: int, before: int | None = None
     ) -> list[tuple[int, AuditRow]]:
-        """Return entries of the audit trail with their numbers, the newest first; those before a number."""
+        """Return entries of the audit trail with their numbers, in the order of the search; those beyond ``before``."""
 
     def audit_trail(self) -> list[AuditRow]:
         """Return the audit trail, oldest first."""

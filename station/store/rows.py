@@ -146,6 +146,15 @@ class UnitRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitTold:
+    """What a unit told last, as received; None for what it did not tell."""
+
+    health: bytes | None
+    report: bytes | None
+    """On updates."""
+
+
+@dataclass(frozen=True, slots=True)
 class PurgeRule:
     """Records of a class, None for all, that were made or received before a time."""
 
@@ -280,6 +289,8 @@ class AuditSearch:
     until_us: int | None = None
     names: frozenset[str] | None = None
     """Only entries of these; None for everybody's."""
+    ascending: bool = False
+    """The oldest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,13 +74,20 @@ class UnitAgencies:
 
 
 def scope_columns(scope: Scope) -> dict[str, str | None]:
-    """A scope as the columns ``agencies`` and ``units``."""
-    return {"agencies": _listed(scope.agencies), "units": _listed(scope.units)}
+    """A scope as the columns ``agencies`` and ``units``; zones are in the latter."""
+    units = _listed(scope.units)
+    if scope.zones is not None:
+        # An earlier program that reads this sees no unit, instead of every place.
+        units = json.dumps({"units": _sorted(scope.units), "zones": _sorted(scope.zones)})
+    return {"agencies": _listed(scope.agencies), "units": units}
 
 
 def scope_of(agencies: str | None, units: str | None) -> Scope:
     """The scope in these columns."""
-    return Scope(_read(agencies), _read(units))
+    told = None if units is None else json.loads(units)
+    if isinstance(told, dict):
+        return Scope(_read(agencies), _set(told["units"]), _set(told["zones"]))
+    return Scope(_read(agencies), _set(told))
 
 
 def said_scope_columns(scope: Scope) -> dict[str, str]:
@@ -93,9 +100,17 @@ def said_scope(agencies: str, units: str) -> Scope:
     return scope_of(*(None if listed == _ALL else listed for listed in (agencies, units)))
 
 
+def _sorted(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)
+
+
 def _listed(names: frozenset[str] | None) -> str | None:
     return None if names is None else json.dumps(sorted(names))
 
 
 def _read(listed: str | None) -> frozenset[str] | None:
     return None if listed is None else frozenset(json.loads(listed))
+
+
+def _set(names: list[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)

@@ -85,6 +85,8 @@ class ReadSearch:
     """When it was made, or received if its time is unknown."""
     until_us: int | None = None
     area: Circle | Polygon | None = None
+    zones: tuple[Polygon, ...] | None = None
+    """Also within any of these, to which whoever asks is limited; None: without a limit."""
     ascending: bool = False
     """The oldest first."""
 
@@ -92,6 +94,16 @@ class ReadSearch:
     def is_exact(self) -> bool:
         """True if every plate is a whole text."""
         return bool(self.plates) and not any("*" in plate or "?" in plate for plate in self.plates)
+
+    @property
+    def areas(self) -> tuple[Circle | Polygon, ...] | None:
+        """What bounds it; None if it is everywhere."""
+        return self.zones if self.area is None else (self.area,)
+
+    def is_inside(self, lat_e7: int | None, lon_e7: int | None) -> bool:
+        """True if a position lies in its area, and in one of its zones."""
+        within = self.area is None or is_inside(self.area, lat_e7, lon_e7)
+        return within and (self.zones is None or any(is_inside(zone, lat_e7, lon_e7) for zone in self.zones))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +142,11 @@ def boxes(area: Circle | Polygon) -> list[Box]:
     if east > _MERIDIAN:
         return [_box(south, west, north, _MERIDIAN), _box(south, -_MERIDIAN, north, east - 2 * _MERIDIAN)]
     return [_box(south, west, north, east)]
+
+
+def bounds(search: ReadSearch) -> list[Box]:
+    """Return the bounds of what bounds a search."""
+    return [box for area in search.areas or () for box in boxes(area)]
 
 
 def _box(south: float, west: float, north: float, east: float) -> Box:

@@ -27,7 +27,7 @@ from station.store.pictures import Pictures
 from station.store.projections import Projections
 from station.store.records import Records
 from station.store.reporting import Reporting
-from station.store.rows import AuditRow, HealthRow, UnitRow
+from station.store.rows import AuditRow, HealthRow, UnitRow, UnitTold
 from station.store.scope import UnitAgencies, in_scope
 from station.store.seen_reads import SeenReads, Settings
 from station.store.stream import Stream
@@ -242,9 +242,9 @@ class SqlStore:
         """Inside a transaction."""
         return offers.withdraw(self.db, unit, kind)
 
-    def offers(self) -> list[offers.Offered]:
+    def offers(self, units: Iterable[str] | None = None) -> list[offers.Offered]:
         """One row per unit and kind."""
-        return offers.offers(self.db)
+        return offers.offers(self.db, units)
 
     def keep_file(self, source: Path, kind: str) -> tuple[bytes, int]:
         """By its hash."""
@@ -364,6 +364,17 @@ class SqlStore:
         """The present life is the last."""
         return self._lives.of(unit)
 
+    def told(self, units: Iterable[str], scope: Scope) -> dict[str, UnitTold]:
+        """In one statement."""
+        statement = select(UNITS.c.unit, UNITS.c.health, UNITS.c.report).where(
+            UNITS.c.unit.in_(sorted(set(units))), *in_scope(UNITS.c.unit, scope)
+        )
+        return {unit: UnitTold(health, report) for unit, health, report in self.db.all(statement)}
+
+    def heads(self, since_us: int) -> list[bytes]:
+        """Of all units."""
+        return self._lives.heads(since_us)
+
     def has_unit(self, unit: str, scope: Scope) -> bool:
         """By its agency."""
         statement = select(UNITS.c.unit).where(UNITS.c.unit == unit, *in_scope(UNITS.c.unit, scope))
@@ -436,7 +447,7 @@ class SqlStore:
     def audit_page(
         self, search: AuditSearch, *, limit: int, before: int | None = None
     ) -> list[tuple[int, AuditRow]]:
-        """The newest first."""
+        """By number."""
         rows = self.db.all(trail_page(search, before).limit(limit))
         return [(row[0], AuditRow(*row[1:])) for row in rows]
 

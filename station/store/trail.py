@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trail_page(search: AuditSearch, before: int | None) -> Select[Any]:
-    """Return the statement for entries with their numbers, the newest first."""
+    """Return the statement for entries with their numbers, in order, those beyond a number."""
     found: list[ColumnElement[bool]] = []
     equal = ((AUDIT.c.who, search.who), (AUDIT.c.case_number, search.case_number))
     found += [column == value for column, value in equal if value]
@@ -30,9 +30,9 @@ def trail_page(search: AuditSearch, before: int | None) -> Select[Any]:
     if search.names is not None:
         found.append(AUDIT.c.who.in_(sorted(search.names)))
     if before is not None:
-        found.append(AUDIT.c.number < before)
+        found.append(AUDIT.c.number > before if search.ascending else AUDIT.c.number < before)
     columns = (
         AUDIT.c.number, AUDIT.c.utc_us, AUDIT.c.who, AUDIT.c.what, AUDIT.c.filter, AUDIT.c.count,
         AUDIT.c.purpose, AUDIT.c.case_number,
     )  # fmt: skip
-    return select(*columns).where(*found).order_by(AUDIT.c.number.desc())
+    return select(*columns).where(*found).order_by(AUDIT.c.number if search.ascending else AUDIT.c.number.desc())

@@ -51,6 +51,11 @@ class SearchBody(BaseModel):
     """Corners, latitude first; instead of a circle."""
     oldest_first: bool = False
 
+    @property
+    def drawn(self) -> str:
+        """The corners as a form has them; empty for none."""
+        return ";".join(f"{lat},{lon}" for lat, lon in self.polygon)
+
     def to_search(self) -> ReadSearch:
         """Return what the station searches for.  Raises RefusedError for what cannot be searched."""
         try:
@@ -97,11 +102,20 @@ def body_of_form(fields: dict[str, str]) -> SearchBody:
     values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
     values["plates"] = [plate for plate in values.get("plates", "").replace(",", " ").split() if plate]
     try:
+        if drawn := values.pop("drawn", ""):
+            values["polygon"] = numbers_of(drawn)
         return SearchBody.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = first["loc"][0] if first["loc"] else "search"
         raise RefusedError(400, "search", f"{str(name).replace('_', ' ')}: {first['msg']}") from error
+    except ValueError as error:
+        raise RefusedError(400, "area", "this is no area: draw it again") from error
+
+
+def numbers_of(drawn: str) -> list[list[float]]:
+    """Return the corners of an area as a form has them, or one circle.  Raises ValueError."""
+    return [[float(part) for part in corner.split(",")] for corner in drawn.split(";")]
 
 
 def next_token(place: Place | None) -> str | None:

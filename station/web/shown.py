@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from station.query.export import iso
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_MICROSECONDS = re.compile(r"\b(since|until|before)_us=(\d{15,16})(?= |$)")
 
 
 def utc(utc_us: int | None) -> str:
@@ -41,10 +43,16 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def readable(asked: str) -> str:
+    """What was asked for, with times instead of microseconds: ``since=2026-05-12 06:00:00``."""
+    return _MICROSECONDS.sub(lambda found: f"{found[1]}={utc(int(found[2]))}", asked)
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
     "utc": utc,
     "iso_time": iso_time,
     "age": age,
     "percent": percent,
     "number": number,
+    "readable": readable,
 }

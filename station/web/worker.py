@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from station.errors import StationError
+from station.outage_log import OutageLog
 from station.web.search_body import SearchBody
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class ExportWorker:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="exports", daemon=True)
-        self._log = structlog.get_logger()
+        self._outage = OutageLog(structlog.get_logger(), "exports_failed", "exports_work_again")
 
     def start(self) -> None:
         """Begin."""
@@ -48,11 +49,13 @@ class ExportWorker:
             try:
                 while not self._closing.is_set() and self._exports.run_next(search_of):
                     pass
+                self._outage.worked()
             except StationError as error:
-                self._log.error("export_failed", reason=str(error))
+                # Every few seconds, as long as the database is away.
+                self._outage.failed(str(error))
             except Exception as error:  # noqa: BLE001 - the request has failed and says so; the next ones must be made
                 # Without its message, which may quote a plate.
-                self._log.error("export_failed", reason=type(error).__name__)
+                self._outage.failed(type(error).__name__)
             self._wake.wait(_LOOK_S)
             self._wake.clear()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,12 @@ from tests.fake_agent import MONO_US, PIN, FakeAgent, a_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, BrowserContext, Page, Playwright
 
 __all__ = ["LARGE", "SMALL", "run_console"]
+MEASURE = (Path(__file__).parent / "measure.js").read_text()
+"""A script that finds what is too small, too pale, cut or off the screen."""
 DRAWING = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 PLATES = (
     ("6KYN051", "US-CA"), ("XUP9415", "US-TX"), ("314RLZ", "US-NV"), ("F29MSS", "?"), ("SAS0323", "US-WA"),
@@ -144,6 +146,11 @@ def sign_on(page: Page, badge: str = "4711") -> None:
     page.click("#sign-on [type=submit]")
     page.wait_for_selector("#signed-on:visible")
     page.click("#nav-now")
+
+
+def wait_for_hit(page: Page, panel: str) -> None:
+    """Until a panel of a hit takes taps and keys."""
+    page.wait_for_selector(f"#hit:not([inert]) #hit-{panel}:visible")
 
 
 def wait_for_pictures(page: Page, selector: str) -> None:

@@ -212,6 +212,20 @@ def test_flood_is_refused_and_passes(console):
     assert 429 in answers
 
 
+def test_flood_from_one_address_leaves_the_others_alone(console):
+    """All of 127.0.0.0/8 is this machine: two addresses, as of two terminals."""
+    host, port = console.host.split(":")
+
+    def ask(source):
+        connection = http.client.HTTPConnection(host, int(port), timeout=30, source_address=(source, 0))
+        with closing(connection):
+            connection.request("GET", "/static/icon.svg")
+            return connection.getresponse().status
+
+    assert 429 in [ask("127.0.0.2") for _ in range(400)]
+    assert ask("127.0.0.3") == 200
+
+
 def test_ninth_terminal_is_refused(console, client):
     """Streams are few: a page that opens many cannot take the console's memory."""
     streams = []

@@ -6,16 +6,25 @@ import http.client
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from agent.runtime.config import parse_config
+from agent.runtime.service import Service
+from agent.runtime.stages import build_recogniser
 from cli.demo import DriveClock
 from cli.demo_console import show_page
+from cli.run import open_hardware
+from cli.simulate import fresh_keys
+from hw.clock import RealClock
 from hw.drive_load import load_drive
 from tests.browser.conftest import Client
 from tests.conftest import ROOT
@@ -67,6 +76,71 @@ def test_one_command_gives_a_person_the_live_page(tmp_path):
     assert agent.returncode == 0
     with pytest.raises(OSError, match="refused"):
         Console(None, address).request("GET", "/")
+
+
+@contextmanager
+def agent_at(folder, fps):
+    """A real agent, in a thread of this process, that reads the frames of a drive for ever."""
+    keys, _ = fresh_keys(folder / "keys", "unit-07")
+    camera = {"kind": "folder", "path": str(FRAMES), "fps": fps, "loop": True, "realtime": True}
+    table = {
+        "unit": "unit-07", "agency": "example", "state_dir": str(folder / "state"), "hw": {"cameras": [camera]},
+        "outbox": {"min_free_mib": 0, "ballast_mib": 0}, "seal": keys, "policy": {"mode": "off"},
+        "feed": {"path": str(folder / "feed.sock")}, "command": {"path": str(folder / "command.sock")},
+    }  # fmt: skip
+    (folder / "state").mkdir()
+    config = parse_config(table, "test")
+    service = Service(config, open_hardware(config, RealClock()), lambda: build_recogniser(config), ("test",))
+    runner = threading.Thread(target=service.run, kwargs={"drain_s": 0})
+    runner.start()
+    try:
+        yield service, SimpleNamespace(feed_path=folder / "feed.sock", command_path=folder / "command.sock")
+    finally:
+        service.stop()
+        runner.join()
+
+
+def attack(console):
+    """Terminals that never read, a flood, malformed commands, and connections that say nothing."""
+    client = Client(console)
+    host, port = console.host.split(":")
+    with ExitStack() as stack:
+        for _ in range(8):
+            stream = stack.enter_context(closing(http.client.HTTPConnection(host, int(port), timeout=60)))
+            stream.request("GET", "/events", headers={"cookie": client.cookie})
+        for _ in range(40):
+            stack.enter_context(closing(socket.create_connection((host, int(port)))))
+        for i in range(400):
+            client.command("acknowledge", {"hit_id": f"{i:032x}"} if i % 2 else "[" * 5000)
+
+
+def test_no_frame_is_missed_while_the_console_is_attacked_hangs_and_dies(tmp_path):
+    """The agent shares the machine with it, and nothing else."""
+    with agent_at(tmp_path, fps=4) as (service, sockets):
+        (camera,) = service.cameras
+        moment = threading.Event()
+
+        def frames_more(number):
+            target = camera.counts.processed + number
+            while camera.counts.processed < target:
+                moment.wait(0.05)
+
+        frames_more(8)
+        before = replace(camera.counts)
+        with run_console(sockets) as console:
+            attack(console)
+            frames_more(8)
+            console.process.send_signal(signal.SIGSTOP)
+            frames_more(8)
+            console.process.kill()
+            console.process.wait()
+            console.process.returncode = 0
+            frames_more(8)
+        after = replace(camera.counts)
+        assert after.dropped == before.dropped
+        assert after.frames - before.frames >= 24
+        # One can be in work at each of the two moments.
+        assert abs((after.processed - before.processed) - (after.frames - before.frames)) <= 1
 
 
 class Person:

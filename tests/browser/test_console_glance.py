@@ -13,14 +13,17 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.browser.conftest import LARGE, SMALL, sign_on, wait_for_pictures, wait_until
+from console.catalogue import texts
+from tests.browser.conftest import LARGE, MEASURE, SMALL, sign_on, wait_for_hit, wait_for_pictures, wait_until
 from tests.conftest import ROOT
 from tests.fake_agent import a_hit
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).parent
-MEASURE = (HERE / "measure.js").read_text()
 AXE = (HERE / "axe/axe.min.js").read_text()
+ALL_TEXTS = """() => [document.title, ...[...document.querySelectorAll("body *")].flatMap((e) => [
+    ...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.textContent.trim()),
+    ...["aria-label", "alt", "placeholder", "title"].map((name) => e.getAttribute(name) ?? "")])].filter(Boolean)"""
 VIEWS = ("now", "queue", "unit", "shift", "settings")
 PANELS = ("blind", "compare", "why", "callback", "over")
 MAX_WORDS = 12
@@ -49,7 +52,7 @@ def show_panel(agent, page, panel):
         page.click("#hit-reject")
     if panel == "over":
         agent.hit(a_hit(1), state="withdrawn")
-    page.wait_for_selector(f"#hit-{panel}:visible")
+    wait_for_hit(page, panel)
     wait_for_pictures(page, "#hit img")
 
 
@@ -80,6 +83,11 @@ def test_every_view_is_readable_and_every_target_large(agent, terminal, size, lo
         summary.click()
     assert_readable(page.evaluate(MEASURE))
     assert axe(page) == {}
+    page.click("#incident [name=category]")
+    boxes = [option.bounding_box() for option in page.locator("#incident [name=category] option").all()]
+    assert len(boxes) == 5
+    assert min(min(box["width"], box["height"]) for box in boxes) >= 76, "what is chosen from, too"
+    page.keyboard.press("Escape")
     show_view(page, "queue")
     page.click("#hits .acts button >> nth=-1")
     page.wait_for_selector("#outcome-sheet:visible")
@@ -101,6 +109,30 @@ def test_hit_fits_the_screen_and_the_glance(agent, terminal, panel, size, locale
     assert len(found["words"]) <= MAX_WORDS, found["words"]
     assert max(right for _, right in found["targetBoxes"]) <= size[0] * 0.42, "one hand reaches all"
     assert axe(page) == {}
+
+
+@pytest.mark.parametrize("locale", ["en-US", "es-MX"])
+def test_words_are_few_while_driving_and_without_pictures(agent, terminal, locale):
+    page = terminal(SMALL, locale=locale)
+    sign_on(page)
+    agent.drive(20.0)
+    page.wait_for_selector("body[data-locked=yes]", state="attached")
+    agent.hit(a_hit(1, pictures=[]))
+    for panel in ("compare", "why", "callback"):
+        if panel == "why":
+            page.click("#hit-reject")
+        if panel == "callback":
+            page.click("#hit-why [data-back]")
+            for check in ("characters", "region", "vehicle"):
+                page.click(f"[data-check={check}]")
+        wait_for_hit(page, panel)
+        found = page.evaluate(MEASURE)
+        assert_readable(found)
+        assert not found["outside"]
+        assert found["scrolls"] == {"page": False, "front": False}
+        assert len(found["words"]) <= MAX_WORDS, found["words"]
+        assert axe(page) == {}
+    assert "555-0100" in page.inner_text("#hit-callback")
 
 
 def test_alarm_leaves_the_hit_on_the_screen(agent, terminal):
@@ -148,10 +180,18 @@ def test_zoomed_to_200_percent_everything_is_there(agent, terminal):
         assert not found["wide"]
         assert not found["clipped"]
         page.locator(f"#hit-{panel} button").last.scroll_into_view_if_needed()
+    agent.beats = False
+    page.wait_for_selector("#alarm:visible")
+    page.locator("#hit-compare button").last.scroll_into_view_if_needed()
+    alarm = page.locator("#alarm").bounding_box()
+    assert alarm["y"] >= 0, "it stays where it is while the hit is scrolled"
+    page.evaluate("document.scrollingElement.scrollTo(0, 0)")
+    alarm, hit = page.locator("#alarm").bounding_box(), page.locator("#hit").bounding_box()
+    assert alarm["y"] + alarm["height"] <= hit["y"] + 1
 
 
 def test_night_has_no_white_flash(agent, terminal):
-    """Every frame that the browser draws, over loading, reloading, all views, a hit and its end."""
+    """Every frame that the browser draws: reloads, all views, lists to choose from, messages, a hit, old data."""
     page = terminal(SMALL)
     frames = []
     session = page.context.new_cdp_session(page)
@@ -162,18 +202,52 @@ def test_night_has_no_white_flash(agent, terminal):
 
     session.on("Page.screencastFrame", keep)
     session.send("Page.startScreencast", {"format": "png", "everyNthFrame": 1})
+    page.click("#nav-shift")
+    page.click("#sign-on [type=submit]")  # what is missing is said by the page
+    page.wait_for_selector("#message:visible")
+    page.click("#sign-on [name=zone]")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
     sign_on(page)
     for name in VIEWS:
         show_view(page, name)
-    page.reload()
+    with page.expect_navigation():
+        page.click("[data-choice=night]")
     page.wait_for_selector("#reads li", state="attached")
     show_panel(agent, page, "compare")
     page.keyboard.press("Escape")
+    agent.hit(a_hit(2, state="confirmed"))
+    show_view(page, "queue")
+    page.click("#hits .acts button >> nth=-1")
+    page.wait_for_selector("#outcome-sheet:visible")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#outcome-sheet", state="hidden")
+    agent.die()
+    page.wait_for_selector("#alarm:visible")
     wait_until(page, lambda: len(frames) > len(VIEWS))
     session.send("Page.stopScreencast")
     for data in frames:
         image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_GRAYSCALE)
         assert (image > 180).mean() < 0.25, "most of the screen is bright"
+
+
+def test_no_english_word_is_left_on_a_spanish_page(agent, terminal):
+    """All that is or could be shown, spoken or hinted; texts that are the same in both languages are no English."""
+    page = terminal(SMALL, locale="es-MX")
+    agent.hit(a_hit(1, state="confirmed"))
+    agent.hit(a_hit(2, state="acknowledged"))
+    sign_on(page)
+    english, spanish = set(texts("en").values()), set(texts("es").values())
+    found = set()
+    for name in VIEWS:
+        show_view(page, name)
+        found |= set(page.evaluate(ALL_TEXTS))
+    show_panel(agent, page, "compare")
+    found |= set(page.evaluate(ALL_TEXTS))
+    assert page.evaluate("document.documentElement.lang") == "es"
+    assert len(found & spanish) > 120, "the script finds texts"
+    names = {"front", "rear", "Stolen vehicle"}  # of cameras, and in the list
+    assert found & (english - spanish) - names == set()
 
 
 def test_page_weighs_little(console, terminal):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.conftest import SMALL, sign_on, wait_for_pictures
+from tests.browser.conftest import SMALL, sign_on, wait_for_hit, wait_for_pictures
 from tests.fake_agent import a_hit, hex_id
 
 pytestmark = pytest.mark.integration
@@ -23,7 +23,7 @@ def page(terminal):
 
 def compare(page):
     """Show the comparison: while driving there is nothing to choose."""
-    page.wait_for_selector("#hit-compare:visible")
+    wait_for_hit(page, "compare")
 
 
 def test_hit_comes_up_over_any_view(agent, page):
@@ -129,7 +129,7 @@ def test_confirmation_without_a_reference_is_not_sent(agent, page):
 
 def test_later_keeps_the_hit_in_the_queue(agent, page):
     agent.hit(a_hit(1))
-    page.wait_for_selector("#hit:visible")
+    wait_for_hit(page, "blind")
     page.keyboard.press("Escape")
     page.wait_for_selector("#hit", state="hidden")
     page.wait_for_selector("#open-hits:text-is('1')")
@@ -146,6 +146,7 @@ def test_next_hit_waits_until_the_officer_is_done(agent, page):
     agent.hit(a_hit(2, "XUP9415", listed={**a_hit(1)["listed"], "text": "XUP9415"}))
     page.wait_for_selector("#open-hits:text-is('2')", state="attached")
     assert "XUP9415" not in page.inner_text("#hit")
+    wait_for_hit(page, "blind")
     page.keyboard.press("Escape")
     page.wait_for_selector("#hit-choices button:text-is('XUP9415')")
 
@@ -164,7 +165,7 @@ def test_withdrawn_hit_cannot_be_decided(agent, page):
 def test_hit_that_expired_stays_in_the_queue_and_the_next_one_comes_up(agent, page):
     agent.hit(a_hit(1), state="expired")
     agent.hit(a_hit(2))
-    page.wait_for_selector("#hit:visible")
+    wait_for_hit(page, "blind")
     page.keyboard.press("Escape")
     page.click("#nav-queue")
     page.wait_for_selector("#hits .state:text-is('EXPIRED')")
@@ -189,9 +190,9 @@ def test_keyboard_alone_rejects(agent, page):
     page.wait_for_selector("[data-check=characters][aria-pressed=true]")
     page.keyboard.press("n")
     page.wait_for_selector("#hit-why:visible")
-    page.keyboard.press("2")
+    page.keyboard.press("7")
     page.wait_for_selector("#hit", state="hidden")
-    assert disposals(agent)[0]["reason"] == "other_region"
+    assert disposals(agent)[0]["reason"] == "other"
 
 
 def test_outcome_of_a_confirmed_hit(agent, page):
@@ -224,7 +225,8 @@ def test_two_terminals_see_the_same(agent, console, terminal, page):
 def test_unit_without_pictures_says_so(agent, page):
     agent.hit(a_hit(1, pictures=[]))
     page.wait_for_selector("#hit:visible")
-    assert page.locator("#hit-pictures figcaption:visible").count() == 2
+    captions = page.locator("#hit-pictures figcaption:visible").all_inner_texts()
+    assert captions == ["no picture", "\u2013"]
 
 
 def test_markup_in_a_list_is_shown_as_text(agent, page):

@@ -165,6 +165,10 @@ def test_an_area_that_is_drawn_is_handed_to_the_search(serve):
         page.click("#draw-search button")
         page.wait_for_selector("a.plate")
         assert "/search/" in page.url
+        page.fill("[name=plates]", "1ABC*")
+        page.click("main button.main")
+        page.wait_for_selector("a.plate")
+        assert page.is_checked("[name=drawn]"), "the area is still there"
 
 
 def test_the_map_says_so_when_the_station_is_silent(serve):

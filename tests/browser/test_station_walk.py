@@ -55,7 +55,7 @@ class Walk:
     """A station with a month, and the address of each of its pages."""
 
     def __init__(self, pages: StationPages, month: Month) -> None:
-        self.pages = pages
+        self.pages, self.month = pages, month
         truth = month.truth
         read = next(one for one in truth.reads if one.read_id in month.pictures and not one.purged)
         hit = next(one for one in truth.hits if one.state == "confirmed")
@@ -102,11 +102,11 @@ class Walk:
         return self.addresses[path].replace("ROLE", role)
 
 
-def prepare(store: Store, month: Month) -> None:
+def prepare(store: Store, month: Month, *, keys: Path | None = None) -> None:
     """The month, a list that is rolled out, an export that waits, and a search of each role."""
     asker = Asker("jane-administrator")
     deploy(Planning(store, Asker("test", "month"), lambda: month.last_us), month.truth)
-    fill(store, month)
+    fill(store, month, keys=keys)
     rollouts = Rollouts(store, asker, lambda: month.last_us)
     rollouts.set_group("north", [f"unit-0{n}" for n in (1, 2, 3)])
     rollouts.start("policy", "north", AXE_FILE, release=4, percent=50)

@@ -44,6 +44,59 @@ UNREADABLE = {
 }
 
 
+USER_PROPERTY = b"\x26" + text(b"k") + text(b"v")
+
+
+def published(properties: bytes = b"", *, topic: bytes = TOPIC, head: int = 0x30, mid: bytes = b"") -> bytes:
+    size, more = bytearray(), len(properties)
+    while more > 0x7F:
+        size.append(more & 0x7F | 0x80)
+        more >>= 7
+    return packet(head, text(topic) + mid + bytes([*size, more]) + properties + b"hello")
+
+
+UNUSUAL = {
+    "topic alias 0": published(b"\x23\x00\x00"),
+    "topic alias without a topic": published(b"\x23\x00\x01", topic=b""),
+    "topic alias that was not allowed": published(b"\x23\xff\xff"),
+    "topic alias twice": published(b"\x23\x00\x01\x23\x00\x02"),
+    "subscription id 0": published(b"\x0b\x00"),
+    "a thousand subscription ids": published(b"\x0b\x01" * 1_000),
+    "nine thousand user properties": published(USER_PROPERTY * 9_000),
+    "payload format twice": published(b"\x01\x01\x01\x01"),
+    "response topic with a wildcard": published(b"\x08" + text(b"#")),
+    "correlation data of 60 kB": published(b"\x09" + text(bytes(60_000))),
+    "topic with a wildcard": published(topic=b"lpr/1/#"),
+    "topic with a zero": published(topic=b"lpr/1/unit-07/dn/\x00"),
+    "topic of surrogates": published(topic=b"\xed\xa0\x80"),
+    "longest topic": published(topic=b"a" * 65_535),
+    "message id 0": published(head=0x32, mid=b"\x00\x00"),
+    "one message id a thousand times": published(head=0x3A, mid=b"\x00\x07") * 1_000,
+    "quality of service 3": published(head=0x36, mid=b"\x00\x07"),
+    "ten thousand answers to no ping": b"\xd0\x00" * 10_000,
+    "ten thousand pings": b"\xc0\x00" * 10_000,
+    "acknowledgements of nothing": packet(0x40, b"\x00\x07") * 5_000,
+    "releases of nothing": packet(0x62, b"\x00\x01\x00\x00") * 5_000,
+    "puback with a property twice": packet(0x40, b"\x00\x01\x10\x08\x1f" + text(b"a") + b"\x1f" + text(b"b")),
+    "connect of a server": packet(0x10, text(b"MQTT") + b"\x05\x02\x00\x3c\x00\x00\x00"),
+    "subscribe of a server": packet(0x82, b"\x00\x01\x00" + text(b"a") + b"\x01"),
+    "suback of nothing": packet(0x90, b"\x00\x63\x00\x87"),
+    "suback of five thousand codes": packet(0x90, b"\x00\x01\x00" + b"\x01" * 5_000),
+    "connack again": packet(0x20, b"\x00\x00\x00"),
+    "connack that refuses now": packet(0x20, b"\x00\x87\x00"),
+    "authentication": packet(0xF0, b"\x18\x08\x15" + text(b"SCRAM")),
+    "length in more bytes than needed": b"\xd0\x80\x80\x80\x00",
+    "disconnect to another server": packet(0xE0, b"\x9d\x09\x1c" + text(b"evil:1")),
+    **{f"disconnect {code:#x}": packet(0xE0, bytes([code, 0])) for code in (0, 4, 0x87, 0x8B, 0x8E, 0x97, 0x9C)},
+    **{f"nothing in packet {head:#x}": bytes([head, 0]) for head in range(0, 256, 5)},
+    **{
+        f"all of the space in packet {head:#x}": bytes([head, 0xFF, 0xFF, 0xFF, 0x7F])
+        for head in range(0x20, 256, 16)
+    },
+}
+"""Packets that a client need not expect; some are allowed."""
+
+
 class Unit:
     """A real link on the played broker, and what it said."""
 
@@ -246,6 +299,35 @@ def test_link_recovers_from_broken_packets(broker):
         peer.send(packet(0x40, body[at : at + 2]))
         assert unit.next() == Acked(41)
     assert faults > 20, "hardly a packet was broken enough to be unreadable"
+
+
+@pytest.mark.slow
+def test_link_comes_up_after_each_unusual_packet(five):
+    with Unit(five) as unit:
+        for name, data in UNUSUAL.items():
+            peer = five.welcome()
+            unit.wait_for(LinkUp)
+            peer.send(data)
+            peer.end()
+            assert unit.wait_for(LinkDown).reason, name
+        peer = five.welcome()
+        unit.wait_for(LinkUp)
+        peer.send(five.publish(TOPIC, b"sound"))
+        assert unit.next() == Received(RECEIPT, b"sound")
+
+
+@pytest.mark.slow
+def test_station_receives_after_each_unusual_packet(five, serve):
+    service = serve(five)
+    for name, data in UNUSUAL.items():
+        peer = five.welcome()
+        peer.send(data)
+        peer.end()
+        assert service.is_alive, name
+    peer = five.welcome()
+    peer.send(five.publish(b"nobody", mid=9))
+    head, body = peer.read()
+    assert (head, body[:2]) == (0x40, b"\x00\x09")
 
 
 def test_station_counts_and_acknowledges_invalid_utf8_topic(broker, serve):

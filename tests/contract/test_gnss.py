@@ -266,6 +266,9 @@ def test_gpsds_reports_are_taken_where_it_passes_no_sentences_on(sentences):
     gpsd.server.close()
     gnss.close()
     assert [line.text for line in lines] == ([rmc(), gga()] if sentences else [TPV, TPV])
+    # VERSION and DEVICES always; then the position beside sentences, or the report without one.
+    published = GnssComponent(gnss, ReadQueue(1), Supervisor(RealClock())).counters()
+    assert published["devices.gnss_reports_unused"] == 3
 
 
 def test_a_fixed_site_says_its_place_once_a_second():

@@ -20,6 +20,7 @@ from station.store import map_finder
 from station.store.hit_search import HitSearch
 from station.store.map_search import MapWindow, PlacedRead
 from station.store.postgres import map_finder as postgres_map_finder
+from station.store.rows import AuditRow, AuditSearch
 from station.store.search import Box
 from tests.builders import UTC_NS, WHERE, make_read_record, make_record
 from tests.contract.test_station_store import (  # noqa: F401 - fixtures among them
@@ -301,3 +302,23 @@ def test_cells_stay_where_they_are_when_the_map_moves():
     one, other = (cell_e7(Bounds(45.0 + d, -100.5 + d, 45.1 + d, -100.2 + d).boxes()) for d in (0, 0.0123))
     assert one == other
     assert sum(cluster.count for cluster in clusters_of(reads, one)) == 100
+
+
+def test_hits_and_entries_of_the_trail_are_paged_in_either_order(store):  # noqa: F811
+    """Each once, also those of one moment."""
+    add(store, *records(*(a_hit(n, at_us=MADE_US - n * (n % 2)) for n in range(1, 8))), now_us=NOW_US)
+    with store.transaction():
+        for number in range(7):
+            store.audit(AuditRow(NOW_US, "clerk", "look", str(number), 0))
+    for ascending in (False, True):
+        hits, after = [], None
+        while page := store.find_hits(HitSearch(ascending=ascending), limit=2, after=after):
+            hits += [one.place for one in page]
+            after = page[-1].place
+        assert hits == sorted(hits, reverse=not ascending)
+        assert len(set(hits)) == 7
+        entries, before = [], None
+        while found := store.audit_page(AuditSearch(who="clerk", ascending=ascending), limit=3, before=before):
+            entries += [int(row.filter) for _, row in found]
+            before = found[-1][0]
+        assert entries == sorted(range(7), reverse=not ascending)

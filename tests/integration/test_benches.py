@@ -92,6 +92,7 @@ def test_every_bench_program_completes(name, shared, tmp_path):
         "worker_memory": ("--reads", "1000"),
         "__main__": ("--tiny", "--out", kept, "bench.bench_seal"),
         "accuracy": ("--shared", shared, "--out", kept),
+        "boards": ("--boards", "6"),
         "compare_readers": ("--shared", shared, reader),
         "fused": ("--shared", shared, "--photos", 1),
         "motion": ("--tracks", 40),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from structlog.testing import capture_logs
 
 from agent.sync.delivery import Signs, why_undelivered
 from hw.backoff import Backoff
@@ -37,7 +38,7 @@ from tests.ports import free_port
 from tests.station_files import stored_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from protocol.wire.control.receipt import DownMessage
@@ -406,6 +407,45 @@ def test_two_stations_share_a_subscription(mosquitto: Mosquitto, tmp_path: Path)
         store.close()
     assert sorted(shares[0] + shares[1]) == list(range(1, 101))
     assert all(shares)
+
+
+def lost(logs: list[Any]) -> list[Any]:
+    return [entry for entry in list(logs) if entry["event"] == "broker_lost"]
+
+
+def until(holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    return any(holds() or pause.wait(0.1) for _ in range(int(WAIT_S * 10)))
+
+
+def test_two_stations_with_one_name_say_so_and_lose_nothing(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Each ends the other's session, later and later; a unit's record is stored by one of them and receipted."""
+    opened: list[tuple[StationService, Store]] = []
+    with capture_logs() as logs:
+        for number in (1, 2):
+            store = open_store(tmp_path / f"{number}.db")
+            service = StationService(
+                BrokerAddress(HOST, mosquitto.port), Ingest(store, "s", lambda: 1), station="s",
+                backoff=Backoff(0.05, 0.5),
+            )  # fmt: skip
+            service.start()
+            assert service.connected.wait(WAIT_S)
+            opened.append((service, store))
+        with unit_client(mosquitto.port, five=True) as unit:
+            missing = set(range(1, 21))
+            while missing:
+                answer = resend_until_answered(unit, payload(min(missing)))
+                assert isinstance(answer, Receipt)
+                missing -= {seq for seq, _ in answer.records}
+        assert until(
+            lambda: any("perhaps another station uses this name" in entry["reason"] for entry in lost(logs))
+        )
+        for service, _ in opened:
+            service.close()
+    stored = [{row.seq for row in stored_reads(store)} for _, store in opened]
+    assert set().union(*stored) == set(range(1, 21))
+    for _, store in opened:
+        store.close()
 
 
 def test_station_ends_although_the_broker_is_unreachable(tmp_path: Path) -> None:

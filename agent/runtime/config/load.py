@@ -88,11 +88,20 @@ def parse_config(table: dict[str, Any], source: str) -> AgentConfig:
     newer = table.get("format")
     if isinstance(newer, int) and newer > FORMAT:
         raise ConfigError(f"{source}: format {newer}, this version reads {FORMAT}: update the program first")
+    lines, config = _checked(table)
+    if config is None:
+        raise ConfigError(f"{source}: the configuration is invalid:\n" + "\n".join(lines))
+    return config
+
+
+def _checked(table: dict[str, Any], *, skip: str = "") -> tuple[list[str], AgentConfig | None]:
+    """The mistakes of a table, and the configuration if there are none."""
     try:
-        return AgentConfig.model_validate(_with_derived(table))
+        config = AgentConfig.model_validate(_with_derived(table))
     except ValidationError as error:
-        lines = lines_of(error, table)
-        raise ConfigError(f"{source}: the configuration is invalid:\n" + "\n".join(lines)) from None
+        return lines_of(error, table, skip=skip), None
+    lines = lines_of(None, table)
+    return lines, None if lines else config
 
 
 def _with_derived(table: dict[str, Any]) -> dict[str, Any]:
@@ -165,12 +174,7 @@ def check_patch(patch: dict[str, Any], source: str) -> None:
     for receiver in _RECEIVERS:
         hw = {**_ANY_UNIT, "gnss": receiver}
         table = _overlaid({"unit": "unit", "agency": "agency", "hw": hw}, patch)
-        try:
-            AgentConfig.model_validate(_with_derived(table))
-        except ValidationError as error:
-            lines = lines_of(error, table, skip="value_error")
-        else:
-            lines = []
+        lines, _ = _checked(table, skip="value_error")
         if fewest is None or len(lines) < len(fewest):
             fewest = lines
     if fewest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from hw.config import without_credentials
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 _MAX_SHOWN = 60
+_NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Categories of characters: control, surrogates, separators of lines."""
 _DERIVED = ("unit", "state_dir")
 """Taken over into the hardware's tables."""
 _KINDS_OF_VALUES = (
@@ -32,10 +35,10 @@ _LIMITS_OF_VALUES = {
 }
 
 
-def lines_of(error: ValidationError, table: dict[str, Any], *, skip: str = "") -> list[str]:
+def lines_of(error: ValidationError | None, table: dict[str, Any], *, skip: str = "") -> list[str]:
     """One line a mistake; a value that may be of several types is refused once, not once a type."""
     lines: dict[str, list[str]] = {}
-    for item in error.errors():
+    for item in () if error is None else error.errors():
         *_, last = item["loc"] or ("",)
         if item["loc"][:1] == ("hw",) and last in _DERIVED and item["input"] == table.get(last):
             continue  # told at the top level, where it was written
@@ -44,7 +47,27 @@ def lines_of(error: ValidationError, table: dict[str, Any], *, skip: str = "") -
         told = lines.setdefault(_path(item["loc"], table), [])
         if (what := _what(item)) not in told:
             told.append(what)
-    return [f"  {path}: {_either(told)}" for path, told in lines.items()]
+    told_of = {path: _either(told) for path, told in lines.items()}
+    return [f"  {path}: {text}" for path, text in (odd_texts(table) | told_of).items()]
+
+
+def odd_texts(value: Any, path: str = "") -> dict[str, str]:
+    """Mistakes in texts that no type forbids, by key: empty ones, and those with control characters or half characters.
+
+    An empty path would be the working folder.
+    """
+    found: dict[str, str] = {}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found |= odd_texts(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            found |= odd_texts(inner, f"{path}[{index}]")
+    elif isinstance(value, str) and not value:
+        found[path] = "must not be empty; leave the key out instead"
+    elif isinstance(value, str) and any(unicodedata.category(char) in _NO_TEXT for char in value):
+        found[path] = without_credentials(f"has a character that is no text; it is {_as_written(value)}")
+    return found
 
 
 def _either(told: list[str]) -> str:
@@ -62,6 +85,8 @@ def _path(loc: tuple[int | str, ...], table: Any) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
             inner = inner[part] if isinstance(inner, list | tuple) and part < len(inner) else None
+        elif isinstance(inner, dict) and "[" in part and part not in inner:
+            continue  # one of several types that the value may be of
         elif isinstance(inner, dict) and (part in inner or (last and inner.get("kind") != part)):
             text += f".{part}" if text else part
             inner = inner.get(part)

@@ -4,6 +4,7 @@ import { known, t } from "./texts.js";
 import { one, setText, show } from "./dom.js";
 
 const MESSAGE_MS = 5000;
+const REFUSED = { 413: "too_large", 429: "busy" };
 let hide = 0;
 
 export function say(text) {
@@ -23,7 +24,8 @@ async function post(address, body) {
   try {
     const answer = await fetch(address, { method: "POST", headers, body: JSON.stringify(body) });
     const type = answer.headers.get("content-type") ?? "";
-    if (!type.startsWith("application/json")) return { ok: false, error: "unavailable", message: String(answer.status) };
+    // What the console refuses before it looks at it is not JSON.
+    if (!type.startsWith("application/json")) return { ok: false, error: REFUSED[answer.status] ?? "unavailable", message: String(answer.status) };
     const result = await answer.json();
     return answer.ok ? { ...result, ok: true } : result;
   } catch (error) {
@@ -34,6 +36,8 @@ async function post(address, body) {
 
 // Sends a command; what was refused is said on the page, unless nobody has asked for it.
 export async function command(verb, body = {}, quiet = false) {
+  // What was said about the last one is not about this one.
+  if (!quiet) show(one("#message"), false);
   const answer = await post(`/commands/${verb}`, body);
   if (!answer.ok && !quiet) say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error })));
   return answer;

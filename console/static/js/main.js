@@ -57,9 +57,13 @@ function nextHit() {
 
 const sections = {
   beat(document_) {
+    // A unit that was away can have another roster; at the start so that nothing moves under a finger later.
+    if (document_.connected && !state.beat?.connected) loadShift();
+    const halted = state.beat?.locked && !document_.locked;
     state.beat = document_;
     state.beatMs = performance.now();
     lockEntry(document_.locked);
+    if (halted && shown() === "settings") load();
     drawStrip(document_);
     if (shown() !== "unit") draw(shown());
   },
@@ -91,6 +95,7 @@ function warn(ageS, beat, connected, oldAfterS) {
   else if (ageS > oldAfterS) text = t("app.old", { seconds: Math.floor(ageS) });
   else if (beat?.stopping) text = t("app.stopping");
   const alarm = one("#alarm");
+  alarm.classList.remove("unstarted");
   setText(alarm, text);
   show(alarm, text !== "");
   document.body.classList.toggle("alarmed", text !== "");
@@ -101,15 +106,15 @@ function warn(ageS, beat, connected, oldAfterS) {
 await loadTexts();
 startQueue();
 startShift();
-startIncidents();
+startIncidents(() => state);
 startWatched();
 startSettings((is) => { state.passenger = is; sessionStorage.setItem("passenger", is ? "yes" : "no"); });
 if (state.passenger) one("#passenger-yes").click();
 addEventListener("hashchange", route);
 addEventListener("keydown", (event) => {
   if (hitView.isShown) hitView.key(event);
+  else if (event.key === "Escape") one(".sheet [data-close]").click();
   else if (/^[1-5]$/.test(event.key) && !event.target.matches("input, textarea, select")) all("nav a")[Number(event.key) - 1].click();
 });
 route();
-loadShift();
 const stream = follow((name, document_) => sections[name](document_), (ageS, beat, connected) => warn(ageS, beat, connected, stream.oldAfterS));

@@ -7,6 +7,8 @@ import { t } from "./texts.js";
 const MAX_POINTS = 32;
 let points = [];
 let degrees = 0;
+// Rotation and area of each camera as they are on the unit.
+let mountings = new Map();
 
 export function startSettings(onPassenger) {
   all("[data-setting]").forEach((button) => button.addEventListener("click", async () => {
@@ -31,22 +33,35 @@ export function startSettings(onPassenger) {
   one("#mask-save").addEventListener("click", () => save("set_mask", { polygon: points }));
   one("#rotate").addEventListener("click", () => { degrees = (degrees + 90) % 360; draw(); });
   one("#rotate-save").addEventListener("click", () => save("set_rotation", { degrees }));
-  one("#mask-camera").addEventListener("change", () => { points = []; degrees = 0; draw(); load(); });
+  one("#mask-camera").addEventListener("change", load);
 }
 
 async function save(verb, body) {
-  if ((await command(verb, { camera: one("#mask-camera").value, ...body })).ok) say(t("settings.saved"));
+  if (!(await command(verb, { camera: one("#mask-camera").value, ...body })).ok) return;
+  await load();
+  say(t("settings.saved"));
 }
+
+const present = () => mountings.get(one("#mask-camera").value) ?? { degrees: 0, polygon: [] };
 
 function draw() {
   setAttribute(one("#canvas polygon"), "points", points.map((point) => point.join(",")).join(" "));
   setText(one("#rotate b"), `${degrees}°`);
-  one("#canvas img").style.transform = degrees ? `rotate(${degrees}deg)` : "";
+  // The picture is turned already by what is set.
+  const more = (degrees - present().degrees + 360) % 360;
+  one("#canvas img").style.transform = more ? `rotate(${more}deg)` : "";
 }
 
-export function load() {
+// The picture, and what is set: an area that is saved replaces the one that is drawn here.
+export async function load() {
   const name = one("#mask-camera").value;
-  if (name) one("#canvas img").src = `/cameras/${name}/picture?${Date.now()}`;
+  if (!name) return;
+  const answer = await command("mountings", {}, true);
+  if (answer.ok) mountings = new Map(answer.cameras.map((camera) => [camera.camera, camera]));
+  points = present().polygon.map((point) => [...point]);
+  degrees = present().degrees;
+  draw();
+  one("#canvas img").src = `/cameras/${name}/picture?${Date.now()}`;
 }
 
 export function drawSettings(unit) {

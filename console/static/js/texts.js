@@ -1,10 +1,22 @@
 // Texts of the page's language, and values in words.
 
+const RETRY_MS = 1000;
 let catalogue = {};
 
+// For ever: a page without words would say nothing of its own failure.
 export async function loadTexts() {
-  const answer = await fetch(`/texts/${document.documentElement.lang}.json`);
-  catalogue = await answer.json();
+  for (;;) {
+    try {
+      const answer = await fetch(`/texts/${document.documentElement.lang}.json`);
+      if (answer.ok) {
+        catalogue = await answer.json();
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await new Promise((done) => setTimeout(done, RETRY_MS));
+  }
 }
 
 export function t(key, values = {}) {
@@ -22,6 +34,9 @@ export function age(seconds) {
   if (s < 360000) return t("now.ago_h", { n: Math.round(s / 3600) });
   return t("now.ago_d", { n: Math.round(s / 86400) });
 }
+
+// Hours and minutes.
+export const duration = (seconds) => `${Math.floor(seconds / 3600)}:${String(Math.floor(seconds / 60) % 60).padStart(2, "0")}`;
 
 const POINTS = ["n", "ne", "e", "se", "s", "sw", "w", "nw"];
 

@@ -2,23 +2,36 @@
 
 import { command, say } from "./api.js";
 import { data, make, one, setList, setText, show } from "./dom.js";
+import { isFilled, values } from "./forms.js";
 import { clock, region, t } from "./texts.js";
 
-const values = (form) => Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
 
 export function startWatched() {
   one("#watch").addEventListener("submit", async (event) => {
     event.preventDefault();
+    if (!isFilled(event.target)) return;
     const form = values(event.target);
-    if (!(await command("watch_plate", { ...form, text: form.text.toUpperCase(), hours: Number(form.hours) })).ok) return;
+    const answer = await command("watch_plate", { ...form, text: form.text.toUpperCase(), hours: Number(form.hours) });
+    if (!answer.ok) return;
     event.target.reset();
-    say(t("watch.added"));
+    drawMatches(answer.matches ?? []);
     await loadWatched();
+    say(t(answer.matches?.length ? "watch.listed" : "watch.added"));
   });
   one("#watching").addEventListener("toggle", (event) => event.target.open && loadWatched());
 }
 
+// The plate is on a list already: that is why it was typed.
+function drawMatches(matches) {
+  setList(one("#watch-matches"), matches, (match) => `${match.list_id} ${match.entry_id}`, () => make("li", {}, data("span", "", { class: "plate" }), data("span", "", { class: "more" })), (item, match) => {
+    setText(item.querySelector(".plate"), match.text);
+    const vehicle = [match.colour, match.year, match.make, match.model].filter(Boolean).join(" ");
+    setText(item.querySelector(".more"), [region(match.region), match.reason, vehicle, match.list_name, match.owner].filter(Boolean).join(" · "));
+  });
+}
+
 export function forgetWatched() {
+  drawMatches([]);
   one("#watched").replaceChildren();
   one("#watching").open = false;
 }

@@ -10,7 +10,7 @@ from protocol.wire.records.read import Read
 from station.store.find import Finder
 from station.store.rows import RecordRow
 from station.store.scope import in_scope
-from station.store.search import boxes
+from station.store.search import bounds
 from station.store.search_sql import READS, conditions, in_order
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class PostgresFinder(Finder):
         statement = select(*columns).where(
             *conditions(search, READS.c.made_us, after), *in_scope(READS.c.unit, scope)
         )
-        if search.area is not None:
-            statement = statement.where(or_(*(_in_box(box, n) for n, box in enumerate(boxes(search.area)))))
+        if search.areas is not None:
+            statement = statement.where(or_(*(_in_box(box, n) for n, box in enumerate(bounds(search)))))
         statement = statement.order_by(*in_order(search, READS.c.made_us)).limit(limit)
         with self._pg.transaction():
             if not search.is_exact:

@@ -25,14 +25,17 @@ class AccountForm(BaseModel):
     full_name: Annotated[str, Field(max_length=256)]
     role: Annotated[str, Field(max_length=32)]
     agencies: Annotated[str, Field(max_length=2048)] = ""
+    """Separated by commas: the name of an agency may have spaces."""
     units: Annotated[str, Field(max_length=8192)] = ""
+    zones: Annotated[str, Field(max_length=8192)] = ""
     subject: Annotated[str, Field(max_length=256)] = ""
 
     def scope(self, own: Scope) -> Scope:
         """Return what the person may see, which is no more than the administrator may.  Raises AccountError."""
-        scope = Scope(_names(self.agencies), _names(self.units))
+        agencies = frozenset(name.strip() for name in self.agencies.split(",") if name.strip())
+        scope = Scope(agencies or None, _names(self.units), _names(self.zones))
         if not scope.is_within(own):
-            raise AccountError("you cannot give more agencies or units than you have yourself: name them")
+            raise AccountError("you cannot give more agencies, units or zones than you have yourself: name them")
         return scope
 
 

@@ -20,8 +20,8 @@ router = APIRouter(dependencies=SAFE_TEXTS)
 _Auditor = Annotated[Visit, Depends(Needs(Right.AUDIT))]
 PAGE_SIZE = 100
 KINDS = (
-    "search reads", "show record", "show pictures", "show hits", "export", "purge", "offer", "log in", "account",
-    "show audit trail",
+    "search reads", "compare list with reads", "show record", "show pictures", "search hits", "export", "purge",
+    "place hold", "offer", "roll out", "log in", "account", "show audit trail",
 )  # fmt: skip
 """Beginnings of what entries say, for the form."""
 
@@ -34,7 +34,10 @@ class TrailQuery(BaseModel):
     kind: Annotated[str, Field(max_length=64)] = ""
     since: datetime | None = None
     until: datetime | None = None
+    order: Annotated[str, Field(pattern="^(oldest)?$")] = ""
+    """`oldest`: the oldest first."""
     before: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """Where the page before ended."""
 
     @field_validator("since", "until", "before", mode="before")
     @classmethod
@@ -45,7 +48,7 @@ class TrailQuery(BaseModel):
         """Return what the station searches for."""
         return AuditSearch(
             who=self.who.strip(), case_number=self.case.strip(), what=self.kind, since_us=_us(self.since),
-            until_us=_us(self.until),
+            until_us=_us(self.until), ascending=self.order == "oldest",
         )  # fmt: skip
 
 
@@ -57,11 +60,13 @@ def _us(when: datetime | None) -> int | None:
 
 @router.get("/audit", include_in_schema=False)
 def trail(visit: _Auditor, asked: Annotated[TrailQuery, Query()]) -> Response:
-    """A page of entries, the newest first."""
+    """A page of entries, in either order."""
     rows = visit.query.trail(asked.to_search(), limit=PAGE_SIZE, before=asked.before)
     given = {name: value for name, value in asked.model_dump(mode="json").items() if value and name != "before"}
+    turned = {name: value for name, value in given.items() if name != "order"}
+    turned |= {} if asked.order else {"order": "oldest"}
     return visit.page(
-        "audit.html", rows=rows, asked=asked, given=given, kinds=KINDS,
+        "audit.html", rows=rows, asked=asked, given=given, turned=turned, kinds=KINDS,
         last=rows[-1][0] if len(rows) == PAGE_SIZE else None,
     )  # fmt: skip
 
@@ -80,7 +85,7 @@ class Entry(BaseModel):
 
 
 class TrailPage(BaseModel):
-    """One page of entries, the newest first."""
+    """One page of entries."""
 
     entries: list[Entry]
     before: int | None
@@ -89,7 +94,7 @@ class TrailPage(BaseModel):
 
 @router.get("/api/1/audit", tags=["audit"])
 def trail_for_programs(visit: _Auditor, asked: Annotated[TrailQuery, Query()]) -> TrailPage:
-    """Return entries of the audit trail, the newest first, 100 at a time."""
+    """Return entries of the audit trail, the newest first, or with `order=oldest` the oldest, 100 at a time."""
     rows = visit.query.trail(asked.to_search(), limit=PAGE_SIZE, before=asked.before)
     entries = [
         Entry(

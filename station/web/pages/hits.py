@@ -32,6 +32,7 @@ _MAX_TEXT = 128
 PERIODS = ((7, "7 days"), (30, "30 days"), (90, "90 days"), (365, "a year"), (0, "all"))
 """Days, and what they are called."""
 UNDECIDED_NAME = "undecided"
+OLDEST = "oldest"
 _Text = Annotated[str, Query(max_length=_MAX_TEXT)]
 _Id = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 _Sha = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -50,6 +51,8 @@ class Filters:
     outcome: str = ""
     days: int = 30
     """0: all."""
+    order: str = ""
+    """``oldest``: the oldest first."""
 
     def search(self, now_us: int) -> HitSearch:
         """As the query takes it.  Raises RefusedError for an unknown state."""
@@ -64,6 +67,7 @@ class Filters:
             outcome=self.outcome or None,
             reason=self.reason or None,
             since_us=now_us - self.days * _DAY_US if self.days else None,
+            ascending=self.order == OLDEST,
         )
 
     def address(self, **changes: str) -> str:
@@ -81,8 +85,9 @@ def _filters(  # noqa: PLR0917 - one for each field of the form
     reason: _Text = "",
     outcome: _Text = "",
     days: Annotated[int, Query(ge=0, le=_MAX_DAYS)] = 30,
+    order: Annotated[str, Query(pattern="^(oldest)?$")] = "",
 ) -> Filters:
-    return Filters(list, owner, unit, state, reason, outcome, days)
+    return Filters(list, owner, unit, state, reason, outcome, days, order)
 
 
 _Filters = Annotated[Filters, Depends(_filters)]
@@ -129,7 +134,7 @@ def show_picture(visit: _Viewer, unit: str, hit_id: _Id, sha256: _Sha) -> Respon
 def hits_for_programs(
     visit: _Viewer, filters: _Filters, after: _Text = "", limit: Annotated[int, Query(ge=1, le=200)] = PAGE_SIZE
 ) -> dict[str, Any]:
-    """Hits by time, the latest first; ``after`` of the answer is that of the next page, or null."""
+    """Hits by time, the latest first, or with ``order=oldest`` the oldest; ``after`` is that of the next page."""
     search = filters.search(visit.desk.clock_us())
     page: HitPage = _query(visit).hit_page(search, limit=limit, after=_place(after))
     return {

@@ -6,16 +6,17 @@ No private key is here: a draft is downloaded and signed where the key lives, an
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, UploadFile
 from starlette.responses import Response
 
-from protocol.errors import PatrolError
+from protocol.errors import HotlistError, PatrolError
 from station.accounts.rights import Right
-from station.lists.check import check_list
+from station.lists.check import check_list, previous_list
 from station.rollout import Rollouts, RolloutState
 from station.signed_files import FileType, trusted_keys, verify_file
 from station.web.errors import RefusedError
@@ -31,6 +32,7 @@ _MAX_FILE_BYTES = 1024 * 2**20
 _PercentForm = Annotated[int, Form(ge=1, le=100)]
 _TextForm = Annotated[str, Form(max_length=64)]
 _UNITS_FORM = 60_000
+_DAY_US = 86_400_000_000
 
 
 @router.get("/lists", include_in_schema=False)
@@ -52,16 +54,35 @@ def doctor(visit: _Editor) -> Response:
 
 
 @router.post("/lists/doctor", include_in_schema=False)
-def examine(
-    visit: _Editor, source: UploadFile, plan: UploadFile, want: Annotated[str, Form(pattern="^(report|draft)$")]
+def examine(  # noqa: PLR0917 - fields of a form
+    visit: _Editor,
+    source: UploadFile,
+    plan: UploadFile,
+    want: Annotated[str, Form(pattern="^(report|draft)$")],
+    previous: UploadFile | None = None,
+    as_of: Annotated[datetime | Literal[""], Form()] = "",
 ) -> Response:
-    """Import a list: show the report, or return the draft that is to be signed.  Nothing is kept here."""
+    """Import a list: show the report, or return the draft that is to be signed.  Nothing is kept here.
+
+    With the list before it, a change beyond its bound, or older data, hold it.  ``as_of`` is the time of the data.
+    """
     with TemporaryDirectory(prefix="lpr-list-") as folder:
-        owner_file, settings = Path(folder) / "list.csv", Path(folder) / "list.toml"
+        owner_file, settings, before = (Path(folder) / name for name in ("list.csv", "list.toml", "before"))
         _save(source, owner_file)
         _save(plan, settings)
+        now_us = visit.desk.clock_us()
         try:
-            report, draft = check_list(owner_file, settings, Path(folder) / "list.draft", visit.desk.clock_us())
+            earlier = None
+            if previous is not None and previous.filename:
+                _save(previous, before)
+                earlier = previous_list(before, trusted_keys(visit.desk.settings.trusted, FileType.HOTLIST))
+            report, draft = check_list(
+                owner_file,
+                settings,
+                Path(folder) / "list.draft",
+                as_of_us=_as_of_us(as_of, now_us),
+                previous=earlier,
+            )
         except PatrolError as error:
             said = str(error).replace(f"{folder}/", "")
             return visit.page("lists_doctor.html", status=400, report=None, message=said, name="")
@@ -69,6 +90,16 @@ def examine(
             headers = {"content-disposition": 'attachment; filename="list.draft"'}
             return Response(draft.read_bytes(), media_type="application/octet-stream", headers=headers)
     return visit.page("lists_doctor.html", report=report, message="", name=source.filename or "list")
+
+
+def _as_of_us(as_of: datetime | Literal[""], now_us: int) -> int:
+    """The time of the data; now if none is given.  Raises HotlistError for the future."""
+    if as_of == "":
+        return now_us
+    found = round((as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)).timestamp() * 1e6)
+    if found > now_us + _DAY_US:
+        raise HotlistError("the time of the data is in the future")
+    return found
 
 
 @router.post("/lists/groups", include_in_schema=False)

@@ -22,7 +22,7 @@ from station.web.guard import CSP
 from station.web.page import NavigationEntry, PageModule
 from station.web.pages.search import keep_search
 from station.web.paths import hit_path, read_path, unit_path
-from station.web.search_body import SearchBody
+from station.web.search_body import SearchBody, numbers_of
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
@@ -181,7 +181,7 @@ def search_area(
     """Hand an area that was drawn to the search, with the period of the map."""
     since = datetime.fromtimestamp(visit.desk.clock_us() // 1_000_000 - seconds, UTC)
     try:
-        numbers = [[float(part) for part in corner.split(",")] for corner in area.split(";")]
+        numbers = numbers_of(area)
         if len(numbers) == 1:
             lat, lon, radius = numbers[0]
             body = SearchBody(lat_deg=lat, lon_deg=lon, radius_m=radius, since=since)

@@ -25,6 +25,7 @@ class Me(BaseModel):
     agencies: list[str] | None
     """None: all."""
     units: list[str] | None
+    zones: list[str] | None
     purpose: str
     case_number: str
 
@@ -41,6 +42,7 @@ def who_am_i(visit: _Anybody) -> Me:
         rights=sorted(right.value for right in visit.person.rights),
         agencies=None if scope.agencies is None else sorted(scope.agencies),
         units=None if scope.units is None else sorted(scope.units),
+        zones=None if scope.zones is None else sorted(scope.zones),
         purpose=visit.asker.purpose,
         case_number=visit.asker.case_number,
     )

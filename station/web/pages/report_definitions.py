@@ -80,7 +80,7 @@ PAGE = PageModule(
             "Report definitions",
             "/reports/definitions",
             Right.EDIT_REPORTS,
-            "reports that the agency defines itself",
+            "Reports that the agency defines itself",
         ),
     ),
 )

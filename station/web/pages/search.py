@@ -21,6 +21,7 @@ from station.web.visit import Needs, Visit
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.SEARCH, why=True))]
 _Text = Annotated[str, Field(max_length=256)]
+_MAX_DRAWN = 48_000
 KIND = "reads"
 PAGE_SIZE = 50
 
@@ -47,6 +48,8 @@ class SearchForm(BaseModel):
     lat_deg: _Text = ""
     lon_deg: _Text = ""
     radius_m: _Text = ""
+    drawn: Annotated[str, Field(max_length=_MAX_DRAWN)] = ""
+    """Corners of the area that was drawn on the map."""
     oldest_first: _Text = ""
 
 
@@ -57,7 +60,7 @@ def search(visit: _Looker, form: Annotated[SearchForm, Form()]) -> Response:
         body = body_of_form({**form.model_dump(exclude={"part"}), "contains": form.part})
         body.to_search()
     except RefusedError as error:
-        return _form(visit, SearchBody(), str(error), 400)
+        return _form(visit, SearchBody(), error.message, 400)
     return visit.redirect(f"/search/{keep_search(visit, body)}")
 
 

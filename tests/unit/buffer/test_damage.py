@@ -24,6 +24,7 @@ from agent.buffer import (
     opening,
 )
 from agent.buffer.damage import SUSPECT_NAME, note_damage, note_proven, read_mark
+from agent.buffer.mark import LATEST_NAME
 from agent.buffer.opening import RESCUE_NAME, opens_slowly
 from agent.buffer.outbox import FILE_NAME
 from agent.errors import OutboxDamagedError, OutboxDiskError
@@ -319,10 +320,13 @@ def test_torn_last_transaction_is_not_damage(tmp_path):
     outbox, _ = open_outbox(folder, make_encoder(), limits=SMALL)
     outbox.append([heavy_read(1)])
     before = (folder / f"{FILE_NAME}-wal").stat().st_size
+    latest = (folder / LATEST_NAME).read_bytes()
     outbox.append([heavy_read(2)])
     shutil.copytree(folder, copy)
     outbox.close()
     (copy / f"{FILE_NAME}-shm").unlink()
+    # Written only after the commit.
+    (copy / LATEST_NAME).write_bytes(latest)
     with (copy / f"{FILE_NAME}-wal").open("r+b") as log:
         log.seek(before + 24 + 7)
         log.write(b"torn")

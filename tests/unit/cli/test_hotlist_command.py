@@ -16,12 +16,17 @@ from agent.runtime.lists import build_lists
 from cli import hotlist
 from cli.config import example
 from cli.hotlist_try import DryRun, open_for_trial, try_reads
+from protocol.hotlist.entry import Entry
+from protocol.policy.envelope import sign_pack
+from protocol.policy.pack import pack_of_toml
 from protocol.seal.keys import SigningKey
 from station.asker import Asker
 from station.lists.draft import ListFile
 from station.query import Query
-from station.store import open_store
+from station.store import NewRecord, open_store
+from tests.builders import make_read_record
 from tests.conftest import ROOT
+from tests.hotlist_builder import make_draft
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,24 +122,71 @@ def test_bad_rows_are_written_and_no_cell_is_a_formula(folder: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
-def test_a_dry_run_over_retained_reads_is_audited(folder: Path) -> None:
-    run("import", "stolen.csv", "stolen.toml", "d")
-    open_store(folder / "station.db").close()
-    assert CliRunner().invoke(hotlist.app, ["dry-run", "d", "--db", "station.db"]).exit_code == 2
-    told = json.loads(run("dry-run", "d", "--db", "station.db", "--purpose", "before it goes live", "--json"))
-    assert (told["reads"], told["raised"]) == (0, [])
-    store = open_store(folder / "station.db", must_exist=True)
-    (row,) = Query(store, Asker("test"), lambda: 1).audit_trail()
-    assert row.what == "show records"
-    assert row.purpose == "dry run of list stolen: before it goes live"
+def a_policy(folder: Path, name: str, *, version: int = 1, allows: bool = True) -> str:
+    """A signed policy that keeps every read; its file."""
+    key = folder / "policy.key"
+    if not key.exists():
+        made = SigningKey.generate()
+        made.save(key)
+        (folder / "policy.pub").write_bytes(made.public.pem())
+    text = (ROOT / "protocol/policy/strict.toml").read_text(encoding="utf-8")
+    text = text.replace('id = "strict"', f'id = "{name}"').replace("version = 1", f"version = {version}")
+    if allows:
+        text = text.replace('partial = "never"', 'partial = "never"\nretained_reads = true')
+    signed = sign_pack(pack_of_toml(text, name), SigningKey.load(key), as_of_s=1)
+    (folder / f"{name}-{version}.lprpol").write_bytes(signed)
+    return f"{name}-{version}.lprpol"
+
+
+def keep_reads(folder: Path) -> None:
+    """A draft, and its plate read three times: under two versions of a policy, and under none."""
+    make_draft(folder / "d", [Entry("1", "ABC123", "US-CA")])
+    store = open_store(folder / "station.db")
+    with store.transaction():
+        for number, policy in enumerate(("us-xx/1", "us-xx/2", ""), start=1):
+            record = make_read_record(number, seq=number, text="ABC123", policy=policy)
+            store.add_records([NewRecord(record)], 1)
     store.close()
 
 
-def test_a_dry_run_finds_by_the_alternatives_that_a_read_kept(folder: Path) -> None:
-    from protocol.hotlist.entry import Entry  # noqa: PLC0415
-    from tests.hotlist_builder import make_draft  # noqa: PLC0415
+def test_a_list_is_compared_with_retained_reads_only_where_their_policy_allows(folder: Path) -> None:
+    """A read that was kept by an earlier version without the permission stays out, and one without a policy."""
+    keep_reads(folder)
+    asked = ["dry-run", "d", "--db", "station.db", "--purpose", "before it goes live", "--case", "26-014"]
+    assert CliRunner().invoke(hotlist.app, asked).exit_code == 2, "no policy"
+    refusing = ["--policy", a_policy(folder, "us-xx", allows=False), "--policy-key", "policy.pub"]
+    done = CliRunner().invoke(hotlist.app, [*asked, *refusing])
+    assert "lists.retained_reads" in str(done.exception)
+    allowing = ["--policy", a_policy(folder, "us-xx", version=2), "--policy-key", "policy.pub"]
+    done = CliRunner().invoke(hotlist.app, [*asked[:6], *allowing])
+    assert "needs a purpose and a case number" in str(done.exception)
+    told = json.loads(run(*asked, *refusing[:2], *allowing, "--json"))
+    assert (told["reads"], told["left_out"]) == (1, 2)
+    assert [hit["read_id"] for hit in told["raised"]] == [f"{2:032x}"]
+    assert "2 reads left out" in run(*asked, *allowing)
 
+
+def test_a_comparison_with_retained_reads_is_in_the_trail_as_such(folder: Path) -> None:
+    keep_reads(folder)
+    policy = ["--policy", a_policy(folder, "us-xx"), "--policy-key", "policy.pub"]
+    run("dry-run", "d", "--db", "station.db", "--purpose", "before it goes live", "--case", "26-014", *policy)
+    store = open_store(folder / "station.db", must_exist=True)
+    (row,) = Query(store, Asker("test"), lambda: 1).audit_trail()
+    store.close()
+    assert (row.what, row.purpose, row.case_number) == ("compare list with reads", "before it goes live", "26-014")
+    assert (row.filter, row.count) == ("list=stolen/draft policies=us-xx/1 limit=100000 left_out=2", 1)
+
+
+def test_a_policy_of_another_key_allows_nothing(folder: Path) -> None:
+    keep_reads(folder)
+    policy = a_policy(folder, "us-xx")
+    (folder / "other.pub").write_bytes(SigningKey.generate().public.pem())
+    asked = ("dry-run", "d", "--db", "station.db", "--purpose", "x", "--case", "1", "--policy", policy)
+    done = CliRunner().invoke(hotlist.app, [*asked, "--policy-key", "other.pub"])
+    assert "this policy cannot be used" in str(done.exception)
+
+
+def test_a_dry_run_finds_by_the_alternatives_that_a_read_kept(folder: Path) -> None:
     with ListFile(make_draft(folder / "d2", [Entry("1", "A8C123", "US-CA")])) as draft:
         matcher = open_for_trial(draft)
         (match,) = matcher.match_texts([("ABC123", 0.7), ("A8C123", 0.2)], "US-NV", 0.9, now_utc_us=None)

@@ -120,7 +120,26 @@ def test_a_link_to_nothing_is_said(photo, tmp_path):
 
 def test_a_folder_that_leads_to_itself_ends(photo, tmp_path):
     (tmp_path / "self").symlink_to(tmp_path)
-    assert expand([str(tmp_path)]).images == [photo]
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    found = expand([str(tmp_path)])
+    assert found.images == [photo]
+    assert "self: link to a folder, not followed" in found.notes[0]
+    assert "loop.jpg: " in wrong(found)
+
+
+def test_a_folder_that_is_a_link_is_read_where_it_is_named(photo, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(photo.parent)
+    assert expand([str(link)]).images == [link / "photo.jpg"]
+
+
+def test_pictures_of_a_folder_without_a_suffix_are_read(photo, tmp_path):
+    """Some cameras and message services name them so; others are stereo or 360 degree pictures, which are JPEG."""
+    for name in ("IMG_0001", "a.MPO", "b.insp", "c.apng"):
+        (tmp_path / name).write_bytes(photo.read_bytes())
+    (tmp_path / "LICENSE").write_text("BM text")
+    found = expand([str(tmp_path)])
+    assert {path.name for path in found.images} == {"photo.jpg", "IMG_0001", "a.MPO", "b.insp", "c.apng"}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from agent.recognise import Recogniser, load_active
 from cli.read_video import VideoSummary, read_video
 from hw.images import load_rgb
 from hw.scene import known_scene
+from hw.video import VideoFile
 from tests.drawn import PLATE, noisy, scene, scene_cut_right, turn_mp4, vary_rate, write_mp4
 
 if TYPE_CHECKING:
@@ -132,3 +133,23 @@ def test_a_video_without_a_frame_is_an_error(recogniser, tmp_path):
     path.write_bytes(b"\x00" * 100)
     with pytest.raises(ImageError, match=r"broken\.mp4"):
         list(read_video(recogniser, path))
+
+
+def test_a_compression_that_cannot_be_decoded_is_named(recogniser, tmp_path, monkeypatch):
+    """A file that every telephone plays is not called damaged alone: AV1 opens, and gives no frame."""
+    path = write_mp4(tmp_path / "v.mp4", [EMPTY] * 2)
+    monkeypatch.setattr(VideoFile, "grab", lambda _: None)
+    with pytest.raises(ImageError, match=r"no frame can be decoded.*, of fmp4 here,.*convert it to H\.264"):
+        list(read_video(recogniser, path))
+
+
+@pytest.mark.parametrize(("frames", "told"), [(10, 0), (8, 0), (7, 1)])
+def test_headers_that_only_know_the_length_in_time_are_not_believed_to_a_frame(
+    recogniser, tmp_path, monkeypatch, frames, told
+):
+    """An FLV of 10 frames promises 12."""
+    path = write_mp4(tmp_path / "v.mp4", [EMPTY[:90, :160]] * frames)
+    monkeypatch.setattr(VideoFile, "n_frames", 10)
+    summary = VideoSummary()
+    assert list(read_video(recogniser, path, summary=summary)) == []
+    assert len(summary.notes) == told

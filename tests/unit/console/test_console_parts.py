@@ -28,7 +28,7 @@ UNIT_SCRIPT = (ROOT / "console/static/js/unit.js").read_text()
 HEX = "0" * 32
 INCIDENT = {
     "incident_id": None, "where": "", "category": "", "case_number": "", "notes": [], "reads": [], "hits": [],
-    "contribution": "", "outcome": "",
+    "people": [], "contribution": "", "outcome": "",
 }  # fmt: skip
 SIGN_ON = {
     "badge": "", "pin": "", "token": "", "role": "", "crew": [], "vehicle": "", "zone": "", "checkpoint": "",
@@ -191,7 +191,8 @@ def test_valid_arguments_are_passed_on(verb, arguments):
         ("set_mask", {"camera": "front", "polygon": [[True, 0]]}),
         ("set_rotation", {"camera": "front", "degrees": 45}),
         ("set_rotation", {"camera": "front", "degrees": False}),
-        ("incident_save", {**INCIDENT, "people": ["x"]}),
+        ("incident_save", {**INCIDENT, "people": ["x\n"]}),
+        ("incident_save", {**INCIDENT, "reads": [HEX] * 65}),
         ("incident_save", {**INCIDENT, "notes": "x"}),
         ("activity", {"kind": "Patrol!"}),
         ("watch_plate", {"text": "A" * 65, "region": "?", "reason": "x", "hours": 8}),
@@ -301,3 +302,18 @@ def test_every_code_of_the_agent_has_words():
     assert set(offered) == set(OUTCOMES)
     offered = re.findall(r"'([a-z_]+)'", re.search(r"for code in \((.*?)\)", TEMPLATES["hit"])[1])
     assert set(offered) <= set(REASONS)
+
+
+def test_every_refusal_has_words_in_the_language_of_the_page():
+    """What has none would be shown as the agent says it: in English."""
+    described = (ROOT / "docs/commands.md").read_text().split("\n### ")
+    general, verbs = described[0].split("## Errors")[1], described[1:]
+    codes = set(re.findall(r"^\| `([a-z_]+)` \|", general, re.MULTILINE))
+    for text in verbs:
+        _, _, errors = text.partition("| error |")
+        if re.match(r"`([a-z_]+)`", text)[1] in VERBS:
+            codes |= set(re.findall(r"^\| `([a-z_]+)` \|", errors, re.MULTILINE))
+    for path in (ROOT / "console").glob("*.py"):
+        codes |= set(re.findall(r'RefusedError\(\d[^"]*"([a-z_]+)"', path.read_text()))
+    assert {"unknown_hit", "no_incident", "replayed", "too_large"} <= codes
+    assert {f"error.{code}" for code in codes} <= set(texts("en"))

@@ -10,6 +10,7 @@ from console.errors import FeedError
 from console.feed import parse_line
 from console.state import (
     LOST_FIX_HOLD_MS,
+    MAX_HITS,
     MAX_READS,
     OLD_AFTER_S,
     ConsoleState,
@@ -67,6 +68,18 @@ def test_hit_is_replaced_by_its_later_states():
         (a_hit(2)["hit_id"], "new"),
         (a_hit(1)["hit_id"], "confirmed"),
     ]
+
+
+def test_hits_are_bounded_and_those_that_wait_for_an_officer_stay():
+    hits = [a_hit(0), *(a_hit(number, state="rejected") for number in range(1, MAX_HITS + 1))]
+    state = reduce(ConsoleState(), snapshot(hits=hits), 0.0)
+    kept = [hit["hit_id"] for hit in state.hits]
+    assert len(kept) == MAX_HITS
+    assert hits[0]["hit_id"] in kept
+    assert hits[1]["hit_id"] not in kept, "the oldest decided one"
+    state = event(state, "hit", hit=a_hit(MAX_HITS + 1))
+    assert len(state.hits) == MAX_HITS
+    assert {hits[0]["hit_id"], a_hit(MAX_HITS + 1)["hit_id"]} <= {hit["hit_id"] for hit in state.hits}
 
 
 def test_gap_in_the_numbers_is_an_error():

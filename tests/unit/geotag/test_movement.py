@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +43,33 @@ def test_frozen_position_has_the_missed_distance_as_error(speed_mps):
         geotag = ring.locate(fix.t_mono_ns)
         assert geotag.error_m >= 0.99 * frozen_s * speed_mps
         assert Position(geotag.lat_deg, geotag.lon_deg).distance_m(where) <= geotag.error_m
+
+
+@pytest.mark.parametrize("gap_s", [3.0, 5.0, 10.0])
+def test_frozen_position_of_a_slow_receiver_is_noticed(gap_s):
+    """Receivers that report every five or ten seconds freeze, too."""
+    ring, v = FixRing(), KNOTS_40_MPS
+    for fix in fixes(*[(n * gap_s * v, v) for n in range(3)], *[(2 * gap_s * v, v)] * 5, gap_s=gap_s):
+        ring.add(fix)
+    assert ring.last.error_m >= 0.99 * 5 * gap_s * v
+
+
+@pytest.mark.parametrize("gap_s", [4.0, 5.0, 7.0, 10.0])
+@given(st.lists(st.tuples(st.floats(-4, 4), st.floats(-4, 4)), min_size=20, max_size=120), st.floats(0, 30))
+def test_stops_and_turns_between_rare_fixes_are_no_contradiction(gap_s, forces, speed_mps):
+    """Within the friction of a road, half a second each: braking, turning back, going round a block."""
+    ring, where, course_deg, per_fix = FixRing(), START, 0.0, round(gap_s / 0.5)
+    for n, (ahead, aside) in enumerate(forces):
+        if n % per_fix == 0:
+            ring.add(
+                make_fix(n * NS_PER_S // 2, lat_deg=where.lat_deg, lon_deg=where.lon_deg, speed_mps=speed_mps)
+            )
+        share = max(1.0, math.hypot(ahead, aside) / 4)
+        course_deg += math.degrees(aside / share * 0.5 / max(speed_mps, 1.0))
+        faster_mps = max(0.0, speed_mps + ahead / share * 0.5)
+        where = where.moved(course_deg, (speed_mps + faster_mps) / 2 * 0.5)
+        speed_mps = faster_mps
+    assert ring.last.error_m == 4.5
 
 
 def test_position_that_catches_up_has_its_normal_error():

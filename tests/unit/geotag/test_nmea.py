@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import example, given
@@ -270,6 +270,38 @@ def test_midnight():
     midnight = START.replace(hour=23, minute=59, second=58)
     fixes = [fix for s in range(5) for fix in feed(state, epoch_lines(s, at=midnight + timedelta(seconds=s)))]
     assert [fix.utc_ns - fixes[0].utc_ns for fix in fixes] == [s * NS_PER_S for s in range(5)]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["23:59:58 31", "23:59:59 31", "23:59:60 31", "00:00:00 01", "00:00:01 01", "00:00:02 01"],
+        ["23:59:58 31", "23:59:59 31", "23:59:59 31", "00:00:00 01", "00:00:01 01", "00:00:02 01"],
+        ["23:59:58 31", "23:59:59 31", "00:00:00 01", "00:00:00 01", "00:00:01 01", "00:00:02 01"],
+    ],
+)
+def test_leap_second_costs_no_more_than_its_own_fix(times):
+    """Receivers count it as 60, or repeat the second before or after it."""
+    state, found = NmeaState(), []
+    for second, text in enumerate(times):
+        clock, day = text.replace(":", "").split()
+        month = "1226" if day == "31" else "0127"
+        lines = [
+            f"GPRMC,{clock}.00,A,4500.0,N,10000.0,W,1.0,90.0,{day}{month},,,A",
+            f"GPGGA,{clock}.00,4500.0,N,10000.0,W,1,09,0.9,12.0,M,-30.0,M,,",
+        ]
+        found += feed(state, [NmeaLine(second * NS_PER_S + n, sentence(line)) for n, line in enumerate(lines)])
+    assert [fix.t_mono_ns // NS_PER_S for fix in found] in ([0, 1, 2, 3, 4, 5], [0, 1, 3, 4, 5], [0, 1, 2, 4, 5])
+    assert (state.counts.time_back, state.counts.time_jumps, state.counts.bad_fields) == (0, 0, 0)
+    midnight_ns = int(datetime(2027, 1, 1, tzinfo=UTC).timestamp()) * NS_PER_S
+    assert found[-1].utc_ns == midnight_ns + 2 * NS_PER_S
+
+
+@pytest.mark.parametrize("clock", ["120060.00", "235860.00", "235961.00"])
+def test_sixty_seconds_are_a_leap_second_only_at_the_end_of_a_day(clock):
+    state = NmeaState()
+    state.feed(NmeaLine(0, sentence(f"GPGGA,{clock},4500.0,N,10000.0,W,1,09,0.9,12.0,M,-30.0,M,,")))
+    assert state.counts.bad_fields == 1
 
 
 def test_single_position_jump_is_rejected():

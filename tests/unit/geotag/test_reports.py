@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -92,6 +93,11 @@ def test_lines_without_position_are_counted(text, count):
     taken, counts = fixes(text)
     assert taken == []
     assert getattr(counts, count) == 1
+
+
+def test_leap_second_of_gpsd_is_a_fix():
+    (fix,) = fixes(tpv(time="2026-12-31T23:59:60.000Z"))[0]
+    assert fix.utc_ns == int(datetime(2027, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 
 
 def test_wrong_date_of_gpsd_is_corrected_or_dropped():

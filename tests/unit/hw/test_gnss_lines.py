@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -84,7 +87,8 @@ def test_text_that_is_no_sentence_is_a_line():
     assert texts(b"hello\r\nworld\n\n") == ["hello", "world"]
 
 
-def test_json_is_not_cut_at_a_dollar():
-    report = '{"class":"TPV","device":"/dev/$gps!"}'
+@pytest.mark.parametrize("device", ["/dev/$gps!", "Empfänger 1", "受信機"])
+def test_json_is_not_cut_whatever_its_characters(device):
+    report = json.dumps({"class": "TPV", "device": device}, ensure_ascii=False)
     (line,) = LineAssembler(has_json=True).feed(f"{report}\n".encode(), 0)
     assert line.text == report

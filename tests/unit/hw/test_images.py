@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import tracemalloc
 import zlib
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, PngImagePlugin
 
 from hw.images import PictureError, decode_picture, load_picture, load_rgb
 from tests.drawn import scene
@@ -42,6 +43,65 @@ def test_a_picture_is_turned_as_its_file_says(kind, orientation):
     rgb = decode_picture(encoded(SMALL, kind, orientation), "x").rgb
     assert rgb.shape == SMALL.shape
     assert np.abs(rgb.astype(int) - SMALL).mean() < 6
+
+
+def turned_by(kind: str, way: str, orientation: int = 6) -> bytes:
+    """A file that says in another way than most how it is to be turned."""
+    picture = Image.fromarray(SMALL).transpose(BACK[orientation])
+    exif = b"MM\0*" + struct.pack(">IH", 8, 1)
+    exif += {
+        "long": struct.pack(">HHII", 274, 4, 1, orientation),
+        "byte": struct.pack(">HHIBxxx", 274, 1, 1, orientation),
+    }.get(way, struct.pack(">HHIHxx", 274, 3, 1, orientation))
+    exif += bytes(4)
+    xmp = f"<rdf:Description tiff:Orientation='{orientation}'/>".encode()
+    if way == "element":
+        xmp = f"<tiff:Orientation>{orientation}</tiff:Orientation>".encode()
+    file, text = io.BytesIO(), PngImagePlugin.PngInfo()
+    if way in {"raw", "packed"}:
+        raw = b"Exif\0\0" + exif
+        text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=way == "packed")
+    elif way in {"xmp", "element"} and kind == "PNG":
+        text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    keys = {"xmp": xmp} if way in {"xmp", "element"} and kind != "PNG" else {}
+    if way in {"long", "byte"}:
+        keys = {"exif": b"Exif\0\0" + exif}
+    picture.save(file, kind, pnginfo=text, **keys)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        *[(kind, way) for kind in ("JPEG", "PNG", "WEBP") for way in ("long", "byte", "xmp", "element")],
+        *[("PNG", way) for way in ("raw", "packed")],
+    ],
+)
+def test_every_way_of_saying_how_to_turn_a_picture_is_known(kind, way):
+    """Other number types, XMP without Exif, and the text of old PNG files."""
+    rgb = decode_picture(turned_by(kind, way), "x").rgb
+    assert rgb.shape == SMALL.shape
+    assert np.abs(rgb.astype(int) - SMALL).mean() < 6
+
+
+def test_exif_counts_before_xmp():
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[274] = 1
+    Image.fromarray(SMALL).save(file, "WEBP", exif=exif, xmp=b"<a tiff:Orientation='6'/>")
+    assert decode_picture(file.getvalue(), "x").rgb.shape == SMALL.shape
+
+
+def test_a_large_text_of_a_png_is_not_unpacked():
+    """A megabyte of hexadecimal text at most, and no error."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n 9\n" + "00" * 30_000_000, zip=True)
+    file = io.BytesIO()
+    Image.fromarray(SMALL).save(file, "PNG", pnginfo=text)
+    tracemalloc.start()
+    decode_picture(file.getvalue(), "x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10_000_000
 
 
 @given(st.binary(max_size=60), st.sampled_from(["JPEG", "PNG", "WEBP"]))
@@ -75,6 +135,64 @@ def test_a_gif_or_tiff_that_broke_off_is_read_as_far_as_it_goes(kind, share):
     assert found.damage == "cut.x: damaged, decoded as far as possible"
 
 
+def lossless_webp() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(SMALL).save(file, "WEBP", lossless=True)
+    return file.getvalue()
+
+
+def grainy() -> np.ndarray:
+    """A picture of which no row and no column is of one colour."""
+    grain = np.random.default_rng(4).integers(-4, 5, SMALL.shape)
+    return np.clip(SMALL.astype(int) + grain, 0, 255).astype(np.uint8)
+
+
+GRAINY = grainy()
+
+
+@pytest.mark.parametrize("share", [0.99, 0.7, 0.5])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+def test_the_part_that_is_there_is_told(kind, share):
+    """Nothing of what a decoder made up, such as the smears of a WebP, lies within."""
+    data = encoded(GRAINY, kind)
+    whole = decode_picture(data, "x")
+    found = decode_picture(data[: int(len(data) * share)], "x")
+    assert whole.part is None
+    left, top, right, bottom = found.part
+    part = (slice(top, bottom), slice(left, right))
+    assert (right - left) * (bottom - top) > 320 * 180 * (share - 0.4)
+    differing = (np.abs(found.rgb[part].astype(int) - whole.rgb[part]) > 2).any(axis=2)
+    assert differing.mean() < 0.01  # the last row of blocks may be there in part
+
+
+def test_the_part_of_a_turned_picture_is_as_it_is_shown():
+    data = encoded(GRAINY, "JPEG", 6)
+    left, top, right, bottom = decode_picture(data[: len(data) * 2 // 3], "x").part
+    assert (top, bottom) == (0, 180)
+    assert right - left < 260
+
+
+def test_an_interlaced_gif_without_its_last_rows_is_read():
+    """Of its last pass, which is half of it, the rows above take the place."""
+    data = encoded(GRAINY, "GIF")
+    found = decode_picture(data[: len(data) * 6 // 10], "x")
+    assert found.damage is not None
+    assert np.abs(found.rgb.astype(int) - decode_picture(data, "x").rgb).mean() < 12
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, ZeroDivisionError])
+def test_whatever_a_decoder_raises_is_a_clear_word(monkeypatch, error):
+    """AVIF's raises RuntimeError for a hole in the middle of a file."""
+
+    def load(self: object) -> None:
+        raise error("bad\nblock")
+
+    data = encoded(SMALL, "GIF")
+    monkeypatch.setattr(ImageFile.ImageFile, "load", load)
+    with pytest.raises(PictureError, match=r"^x: corrupt, truncated or not a picture \(.*bad.*block.*\)$"):
+        decode_picture(data, "x")
+
+
 def tiff_with_its_directory_last() -> bytes:
     return cv2.imencode(".tiff", SMALL)[1].tobytes()
 
@@ -82,12 +200,13 @@ def tiff_with_its_directory_last() -> bytes:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (encoded(SMALL, "WEBP")[:-100], r"truncated, \d+ of \d+ bytes: WebP is decoded only if it is complete"),
+        (encoded(SMALL, "WEBP")[:300], r"truncated, \d+ of \d+ bytes: too little of it is there"),
+        (lossless_webp()[:-500], r"truncated, \d+ of \d+ bytes: too little of it is there, or it is lossless"),
         (encoded(SMALL, "AVIF")[:-100], "corrupt or truncated: AVIF is decoded only if it is complete"),
         (encoded(SMALL, "AVIF")[:200], "corrupt or truncated: AVIF is decoded only if it is complete"),
         (tiff_with_its_directory_last()[:-500], r"truncated, \d+ bytes: without its directory, at byte \d+"),
     ],
-    ids=["webp", "avif", "avif, start", "tiff"],
+    ids=["webp", "webp, lossless", "avif", "avif, start", "tiff"],
 )
 def test_a_file_of_which_no_part_can_be_decoded_says_so(data, reason):
     with pytest.raises(PictureError, match=rf"^cut\.x: {reason}"):

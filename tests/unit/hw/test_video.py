@@ -12,7 +12,7 @@ from hw.clock import SimClock
 from hw.config import VideoCameraConfig
 from hw.ports import CameraEndedError
 from hw.video import VideoError, VideoFile
-from tests.drawn import scene, turn_mp4, vary_rate, write_mp4
+from tests.drawn import mirror_mp4, scene, turn_mp4, vary_rate, write_mp4
 
 MS = 1_000_000
 SMALL = scene(80, 10, scale=0.8, size=(320, 180))
@@ -38,6 +38,46 @@ def test_a_video_is_turned_as_its_file_says(tmp_path, degrees, quarters):
     assert found[1].shape == SMALL.shape
     assert np.abs(found[1].astype(int) - SMALL).mean() < 10
     video.close()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "stored"),
+    [
+        ((-1, 0, 0, 1), SMALL[:, ::-1]),
+        ((1, 0, 0, -1), SMALL[::-1]),
+        ((0, 1, 1, 0), SMALL.transpose(1, 0, 2)),
+        ((0, -1, -1, 0), SMALL[::-1, ::-1].transpose(1, 0, 2)),
+    ],
+    ids=["horizontal", "vertical", "transposed", "the other diagonal"],
+)
+def test_a_video_is_mirrored_as_its_file_says(tmp_path, matrix, stored):
+    """The front camera of a telephone, and a rear camera that shows what a mirror does."""
+    path = write_mp4(tmp_path / "v.mp4", [stored] * 3)
+    mirror_mp4(path, *matrix)
+    video = VideoFile(path)
+    found = video.next()
+    assert found is not None
+    assert np.abs(found[1].astype(int) - SMALL).mean() < 10
+    video.close()
+
+
+def test_frames_without_a_time_are_a_period_apart(tmp_path, monkeypatch):
+    """Of a bare MPEG-2 stream FFmpeg gives the smallest number there is, then nought."""
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 4)
+    video = VideoFile(path)
+    raw = iter([-7686143364045606.0, -7686143364045506.0, float("inf"), 0.0])
+    real = video._video
+
+    class Clocked:
+        def grab(self):
+            return real.grab()
+
+        def get(self, _):
+            return next(raw)
+
+    monkeypatch.setattr(video, "_video", Clocked())
+    assert [video.grab() for _ in range(4)] == [0, 100 * MS, 200 * MS, 300 * MS]
+    real.release()
 
 
 def test_frames_have_the_times_of_the_file(tmp_path):

@@ -113,6 +113,27 @@ def test_a_log_that_shrank_is_refused(memory):
     assert unit.refusal == "the station's log has 21 entries, this unit has witnessed 30"
 
 
+def test_replayed_checkpoints_do_not_wear_the_card(memory):
+    """Each old one in turn with the newest: refused and accepted again, and written a bounded number of times."""
+    unit, written = witness(memory), []
+    save = memory.save
+    memory.save = lambda state: (written.append(state), save(state))
+    for old, size in ((0, 40), (40, 64)):
+        unit.take(checkpoint(size, old))
+    before = len(written)
+    for turn in range(200):
+        for _ in range(3):
+            unit.take(checkpoint(1 + turn % 39))
+        assert unit.refusal
+        unit.take(checkpoint(64))
+        assert not unit.refusal
+    assert len(written) - before <= 20
+    # What was altered is refused, and kept, all the same.
+    assert answer(unit, checkpoint(64, log=FORK)).answer is WitnessAnswer.REFUSED
+    assert memory.state.refusal
+    assert answer(witness(memory), checkpoint(64)).answer is WitnessAnswer.SIGNED
+
+
 def test_a_late_checkpoint_of_another_worker_alarms_nobody(memory):
     unit = witness(memory)
     answer(unit, checkpoint(30))

@@ -70,7 +70,7 @@ def test_the_console_refuses_a_length_that_is_none(length):
         raise AssertionError
 
     guard = Guard(
-        never, hosts=frozenset({"h"}), scheme="http", limit=Always(), now_s=lambda: 0.0, counts=ConsoleCounts()
+        never, hosts=frozenset({"h"}), scheme="http", make_limit=Always, now_s=lambda: 0.0, counts=ConsoleCounts()
     )
     headers = {"host": "h", "origin": "http://h", "content-type": "application/json", "content-length": length}
     scope = {

@@ -96,6 +96,17 @@ def test_a_unit_that_has_a_reserved_name_renews_and_gets_cards(authority, name):
     assert card(authority, name, "--again").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("unit-07", "there is a unit Unit-07"), ("UNIT-07", "there is a unit Unit-07"), ("-x", "option")],
+)
+def test_no_unit_gets_a_name_that_people_would_mistake(authority, name, why):
+    enrolled_before_names_were_reserved(authority, "Unit-07")
+    with pytest.raises(ProvisionError, match=why):
+        CaStore(authority).new_token(name, expires_s=2**40)
+    assert CaStore(authority).new_token("Unit-07", expires_s=2**40)
+
+
 def test_a_unit_with_the_rights_of_a_station_is_not_renewed(authority):
     store, shown, request, now = enrolled_before_names_were_reserved(authority, "station")
     with pytest.raises(ProvisionError, match="rights of a station: use another id"):

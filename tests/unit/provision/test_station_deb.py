@@ -63,6 +63,23 @@ def test_package_holds_units_scripts_and_pinned_wheels(wheels, tmp_path):
     assert (tmp_path / "x/etc/patrol-lpr/station.env").exists()
 
 
+def test_documents_of_the_package_find_each_other(wheels, tmp_path):
+    """An operator without a network reads them where they are installed."""
+    subprocess.run(
+        ["dpkg-deb", "--raw-extract", str(make_deb(wheels, tmp_path, TARGET)), str(tmp_path / "x")], check=True
+    )
+    folder = tmp_path / "x/usr/share/doc/patrol-lpr-station"
+    assert (folder / "copyright").read_text(encoding="utf-8") == (ROOT / "LICENSE").read_text(encoding="utf-8")
+    broken = [
+        f"{name}: {link}"
+        for name in ("docs/station.md", "docs/station-web.md", "docs/api.md", "docs/capacity.md", "docs/backup.md")
+        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", (folder / name).read_text(encoding="utf-8"))
+        if not (folder / name).parent.joinpath(link).exists()
+    ]
+    assert broken == []
+    assert (folder / "README.md").exists()
+
+
 def test_folder_that_is_no_set_of_wheels_is_refused(wheels, tmp_path):
     (wheels / "patrol_lpr-0.3.0-py3-none-any.whl").write_bytes(b"")
     with pytest.raises(ProvisionError, match="two wheels of patrol_lpr"):

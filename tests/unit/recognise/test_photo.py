@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from agent.recognise import Recogniser, load_active
 from agent.recognise.photo import Refusal, find_in_photo, read_photo
-from hw.images import load_rgb
+from hw.images import PictureError, decode_picture, load_rgb
 from hw.ports import Frame
 from hw.scene import known_scene
-from tests.drawn import PLATE, car, paste, scene, scene_cut_right
+from tests.drawn import PLATE, car, noisy, paste, scene, scene_cut_right
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +46,26 @@ def test_plate_cut_off_by_the_edge_is_refused(recogniser, size, share, turn):
         rgb = scene(-round((163 + 78 * share) * 1.5), 30, scale=1.5, size=size)
     assert texts(recogniser, rgb) == []
     assert refusals(recogniser, rgb) & {Refusal.CUT, Refusal.UNSURE}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "orientation"),
+    [*[(kind, 1) for kind in ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")], ("JPEG", 6), ("PNG", 8)],
+)
+def test_plate_cut_off_by_the_end_of_a_broken_file_is_refused(recogniser, kind, orientation):
+    """Its upper half reads as 6KVN051, what is left of smears as 6KMM051, at 0.9."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[274] = orientation
+    stored = noisy(scene(), np.random.default_rng(3))
+    Image.fromarray(np.rot90(stored, {1: 0, 6: 1, 8: 3}[orientation])).save(file, kind, exif=exif)
+    data = file.getvalue()
+    read = []
+    for share in np.linspace(0.35, 0.98, 20):
+        with suppress(PictureError):
+            found = decode_picture(data[: int(len(data) * share)], "x")
+            read += texts(recogniser, found.rgb, part=found.part)
+    assert set(read) == {PLATE}
 
 
 @pytest.mark.parametrize("space_px", [8, 20])

@@ -65,6 +65,10 @@ class Deaf:
     def dropped_lines(self) -> int:
         return self._inner.dropped_lines
 
+    @property
+    def unused_reports(self) -> int:
+        return self._inner.unused_reports
+
     def close(self) -> None:
         self._inner.close()
 

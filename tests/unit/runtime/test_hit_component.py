@@ -176,10 +176,12 @@ def test_what_officers_do_is_audited_refusals_and_looked_up_plates_included():
     do("outcome", hit_id=hit_id, code="none")
     entry = do("watch_plate", text="7ABC123", reason="scene")["entry_id"]
     do("unwatch_plate", entry_id=entry)
+    with pytest.raises(Exception, match="reason"):
+        do("watch_plate", text="7ABC124", reason="")
     assert book.entries == [
         ("1234", "confirm", hit_id, "", "not_verified"), ("1234", "confirm", hit_id, "", "ok"),
         ("1234", "outcome", hit_id, "", "ok"), ("1234", "watch_plate", f"{entry} 7ABC123 ?", "scene", "ok"),
-        ("1234", "unwatch_plate", entry, "", "ok"),
+        ("1234", "unwatch_plate", entry, "", "ok"), ("1234", "watch_plate", "", "", "no_reason"),
     ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from agent.runtime.commands import Caller, CommandRefusedError
 from agent.runtime.mount_file import FILE_NAME, MountFile
-from agent.runtime.mount_verbs import MaskArguments, MountVerbs, RotationArguments
+from agent.runtime.mount_verbs import MaskArguments, MountVerbs, NoArguments, RotationArguments
 from agent.shift.ports import OnDuty
 from hw.config import SimCameraConfig
 from hw.ports import Frame, Mountable, Mounting
@@ -140,6 +140,21 @@ def test_configured_mask_stays_under_a_drawn_one_and_goes_with_the_rotation():
     assert both.masked_share(0.6, 0.6, 0.9, 0.9) == both.masked_share(0.1, 0.1, 0.4, 0.4) == 1
     assert scene_of(config, Mounting(rotate=180)).masked is None
     assert scene_of(config, Mounting(rotate=0)).masked is not None
+
+
+def test_what_is_set_can_be_asked_for_the_configured_rotation_included(tmp_path):
+    """Who turns a picture must know how far it is turned already."""
+    camera = mounted(Still(), SimCameraConfig(kind="sim", name="front", rotate=180))
+    verbs, _ = verbs_for(camera, tmp_path)
+
+    def asked():
+        return verbs.mountings(NoArguments(), Caller("", None))["cameras"]
+
+    assert asked() == [{"camera": "front", "degrees": 180, "polygon": []}]
+    verbs.set_mask(mask(), TECHNICIAN)
+    assert asked() == [{"camera": "front", "degrees": 180, "polygon": [list(corner) for corner in SQUARE]}]
+    verbs.set_rotation(RotationArguments(camera="front", degrees=270), TECHNICIAN)
+    assert asked() == [{"camera": "front", "degrees": 270, "polygon": []}]
 
 
 def test_every_camera_can_be_mounted(camera):

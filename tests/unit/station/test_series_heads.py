@@ -14,10 +14,11 @@ from agent.runtime.health import health_payload
 from cli.main import app
 from cli.station import app as station_app
 from protocol.seal import SigningKey, load_keyring
-from protocol.seal.head import HeadState, sign_head
+from protocol.seal.head import Head, HeadState, sign_head
 from protocol.wire.codec import decode, encode
 from protocol.wire.control.unit_state import Health
 from station.asker import Asker
+from station.audit_log.heads import note_heads
 from station.query import Query
 from tests.builders import BOOT, make_read, make_time_anchor
 from tests.unit.station.test_station_sealed import LIMITS, Pair
@@ -362,3 +363,94 @@ def test_a_list_of_units_does_not_read_all_their_records(pair):
     (row,) = pair.store.units()
     assert (row.missing, row.lives) == (0, 1)
     assert (pair.store.gaps(row.unit), pair.store.seen(row.unit)) == ([], [(1, 3)])
+
+
+HOUR_US = 3_600_000_000
+HEARD_US = 1_760_000_000_000_000
+"""When the station of ``Pair`` heard everything."""
+NEWEST_ARE_REMOVED = (
+    "DELETE FROM records WHERE seq > 6",
+    "DELETE FROM evidence WHERE seq > 6",
+    "DELETE FROM reads WHERE record_id NOT IN (SELECT record_id FROM records)",
+    "UPDATE lives SET seq_high = 6",
+    "UPDATE seen SET last = 6",
+)
+
+
+def head_of(pair):
+    with closing(sqlite3.connect(pair.folder / "station.db")) as con:
+        return con.execute("SELECT head FROM lives").fetchone()[0]
+
+
+@pytest.fixture
+def noted(pair):
+    """A unit whose head was at 6, then at 10; both were noted."""
+    pair.older = b""
+    for last, numbers in ((6, range(1, 7)), (10, range(7, 11))):
+        pair.outbox.append([make_read(number) for number in numbers])
+        pair.deliver()
+        pair.report(mono_us=last * 1_000_000)
+        pair.older = pair.older or head_of(pair)
+        assert note_heads(pair.store, HEARD_US + (last - 20) * HOUR_US) == 1
+    return pair
+
+
+@pytest.mark.slow
+def test_older_head_in_the_place_of_the_newest_is_found(noted):
+    """Both are signed by the unit: only the log says which came later."""
+    noted.alter("UPDATE lives SET head = ?", values=(noted.older,))
+    noted.alter(*NEWEST_ARE_REMOVED)
+    code, found = noted.ask("check", "--keys", str(noted.keys))
+    assert code == 1
+    (fault,) = found["log"]["faults"]
+    assert fault.startswith("unit-07")
+    assert fault.endswith("at record 10, the stored one is older, at 6: the newest records were removed")
+
+
+@pytest.mark.slow
+def test_head_that_was_removed_is_found(noted):
+    noted.alter("UPDATE lives SET head = NULL", *NEWEST_ARE_REMOVED)
+    code, found = noted.ask("check", "--keys", str(noted.keys))
+    assert code == 1
+    assert found["log"]["faults"][0].endswith("at record 10, and the head is gone")
+
+
+@pytest.mark.slow
+def test_noted_heads_agree_with_an_unaltered_station(noted):
+    noted.report(mono_us=99_000_000)
+    assert noted.ask("check", "--keys", str(noted.keys))[0] == 0
+
+
+def test_heads_are_noted_once_an_hour_by_one_worker(pair):
+    assert note_heads(pair.store, HOUR_US) == 0
+    pair.outbox.append([make_read(1)])
+    pair.deliver()
+    pair.report()
+    now_us = HEARD_US + HOUR_US
+    assert [note_heads(pair.store, now_us + minutes * 60_000_000) for minutes in (0, 1, 59)] == [1, 0, 0]
+    # A unit that was silent since then is not noted again.
+    assert note_heads(pair.store, now_us + HOUR_US) == 0
+    # The clock was set back: noted again rather than not for years.
+    assert note_heads(pair.store, now_us - 300 * 24 * HOUR_US) == 1
+
+
+def test_heads_of_a_large_fleet_take_several_entries(pair):
+    for number in range(250):
+        unit = f"unit-{number:03}"
+        state = HeadState(5, 5, bytes(32), LIFE_A, BOOT, 1, None)
+        head = sign_head(pair.own, unit, state)
+        health = Health(
+            unit=unit,
+            boot_id=BOOT,
+            mono_us=1,
+            utc_us=None,
+            seq_high=5,
+            counters={},
+            gauges={},
+            life=LIFE_A,
+            head=head,
+        )
+        with pair.store.transaction():
+            pair.store.note_health(health, encode(health), 1_000, decode(head, Head))
+    assert note_heads(pair.store, HEARD_US) == 250
+    assert [row.count for row in pair.store.audit_trail()] == [100, 100, 50]

@@ -61,6 +61,7 @@ def test_what_was_not_altered_is_right(pair):
         ("UPDATE records SET utc_us = utc_us + 3600000000", "time"),
         ("UPDATE records SET retention = 'hit'", "retention class"),
         ("UPDATE records SET seq = 99 WHERE seq = 4", "unit, id, number, boot or type"),
+        ("UPDATE records SET schema = 'other/1' WHERE seq = 4", "unit, id, number, boot or type"),
         ("INSERT INTO reads (unit, record_id) VALUES ('unit-07', x'00')", "in the search table without a record"),
         ("UPDATE pictures SET jpeg = CAST(jpeg || x'00' AS BLOB) WHERE jpeg IS NOT NULL", "picture altered"),
     ],

@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 from protocol.policy.envelope import sign_pack
 from protocol.policy.pack import pack_of_toml
 from protocol.seal.keys import SigningKey
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Health
 from station.asker import Asker
 from station.deployment.model import Assignment, PlannedShift, Settings
 from station.errors import StoreError
@@ -19,7 +21,7 @@ from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import EVERY_S, SETTLE_S, Retention, load_packs, plan_of
 from station.store import open_store, room
 from station.store.rows import PurgeRule
-from tests.builders import UTC_NS, make_read_record, make_record
+from tests.builders import BOOT, UTC_NS, make_read_record, make_record
 from tests.conftest import ROOT
 from tests.contract.test_station_store import chunk
 from tests.hit_builders import make_hit_body
@@ -167,6 +169,47 @@ def test_a_clock_that_is_far_from_the_newest_record_deletes_nothing(store, clock
     assert [entry["event"] for entry in logs] == ["purge_waits"]
     assert "the newest record came 400 days ago" in keeper.doubt
     assert len(stored_reads(store)) == 1
+
+
+def hear(store, clocks, unit="unit-07", *, ahead_us=0, known=True):
+    """A unit's health message, which has the unit's own time."""
+    utc_us = clocks.utc_us - ahead_us if known else None
+    message = Health(unit=unit, boot_id=BOOT, mono_us=1, utc_us=utc_us, seq_high=1, counters={}, gauges={})
+    with store.transaction():
+        store.note_health(message, encode(message), clocks.utc_us)
+
+
+def test_a_clock_that_jumped_while_units_send_deletes_nothing(store, clocks):
+    """What comes under the wrong clock agrees with it; the units' own time does not."""
+    add(store, read(1, NOW_US + DAY_US), now_us=NOW_US)
+    keeper = retention(store, clocks)
+    keeper.step()
+    ahead_us = 40 * DAY_US
+    clocks.utc_us += ahead_us
+    for number in range(2, 12):
+        clocks.go(EVERY_S)
+        hear(store, clocks, ahead_us=ahead_us)
+        add(store, read(number), now_us=clocks.utc_us)
+        assert keeper.step() is None
+    assert keeper.doubt == "this machine's clock is 40.0 days ahead of those of the units"
+    clocks.utc_us -= ahead_us
+    for _ in range(5):
+        clocks.go(EVERY_S)
+        hear(store, clocks)
+        keeper.step()
+    assert len(stored_reads(store)) == 11
+
+
+@pytest.mark.parametrize(("wrong", "right", "deletes"), [(1, 2, True), (2, 1, False), (0, 1, True)])
+def test_the_clocks_of_few_units_do_not_stop_a_purge(store, clocks, wrong, right, deletes):
+    add(store, read(1, NOW_US + US), now_us=NOW_US)
+    clocks.go(60)
+    for number in range(wrong):
+        hear(store, clocks, f"wrong-{number}", ahead_us=-400 * DAY_US)
+    for number in range(right):
+        hear(store, clocks, f"right-{number}")
+    hear(store, clocks, "unknown", known=False)
+    assert (retention(store, clocks).step() is not None) is deletes
 
 
 def plan_shifts(store, *ends_us: int) -> None:

@@ -26,6 +26,21 @@ CAUSES = {
         down("connection lost", was_fault=True),
         "does not answer in MQTT; it may be a captive portal",
     ),
+    "expired": (down("h:8883: [SSL] certificate verify failed: certificate has expired"), "check the clock"),
+    "clock years back": (down("h: certificate verify failed: certificate is not yet valid"), "check the clock"),
+    "own certificate": (
+        down("connection lost: [SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required"),
+        "does not accept this unit's certificate",
+    ),
+    "subscription": (
+        down("subscription refused: Not authorized"),
+        "does not let the unit subscribe to the station's answers",
+    ),
+    "no such name": (down("h:8883: [Errno -2] Name or service not known"), "name of the broker is not known"),
+    "hangs up": (
+        down("connection lost: the server closed it without an answer"),
+        "closes the connection at once",
+    ),
     "fault of a broker": (down("lost", was_fault=True, has_been_up=True), "no connection to the broker: lost"),
     "no entry": (down("refused by the broker: Not authorized"), "not authorised at the broker"),
     "ends connections": (

@@ -6,6 +6,7 @@ import threading
 
 from structlog.testing import capture_logs
 
+from station.errors import StoreError
 from station.web.worker import ExportWorker
 
 
@@ -27,4 +28,28 @@ def test_a_request_that_fails_does_not_end_the_thread():
         worker.start()
         assert made.wait(10)
         worker.close()
-    assert [(line["event"], line["reason"]) for line in logs] == [("export_failed", "ValueError")]
+    assert [(line["event"], line.get("reason")) for line in logs] == [
+        ("exports_failed", "ValueError"), ("exports_work_again", None),
+    ]  # fmt: skip
+
+
+def test_a_database_that_is_away_is_logged_once(monkeypatch):
+    """The thread looks every few seconds: an hour had 720 lines."""
+    monkeypatch.setattr("station.web.worker._LOOK_S", 0.001)
+    asked, made = [], threading.Event()
+
+    class Exports:
+        def run_next(self, _):
+            asked.append(1)
+            if len(asked) <= 50:
+                raise StoreError("the database is away")
+            made.set()
+            return False
+
+    worker = ExportWorker(Exports())
+    with capture_logs() as logs:
+        worker.start()
+        assert made.wait(10)
+        worker.close()
+    assert [line["event"] for line in logs] == ["exports_failed", "exports_work_again"]
+    assert logs[1]["failures"] == 50

@@ -66,6 +66,36 @@ def test_doctor_reports_and_returns_the_draft(browser, tmp_path):
 
 
 @pytest.mark.slow
+def test_doctor_holds_a_list_that_shrank_or_is_older_than_the_one_before(browser, tmp_path):
+    """As on the command line, with the list before it: a draft, or a package of an authority that is trusted here."""
+    package, draft = signed(tmp_path), (tmp_path / "stolen.draft").read_bytes()
+    shrunk = OWNER_FILE.encode().splitlines(keepends=True)
+    files = {"source": b"".join(shrunk[:2]), "plan": PLAN.encode()}
+    assert "Not held" in upload(browser, "/lists/doctor", {"want": "report"}, **files).text
+    told = upload(browser, "/lists/doctor", {"want": "report"}, previous=draft, **files)
+    assert "1 entries after 3, a change of -67%" in told.text
+    refused = upload(browser, "/lists/doctor", {"want": "report"}, previous=package, **files)
+    assert (refused.status_code, "Held:" in refused.text) == (400, False), "of an authority that nobody trusts"
+    (tmp_path / "trusted" / "hotlist.pub").write_bytes((tmp_path / "authority" / "hotlist.pub").read_bytes())
+    told = upload(browser, "/lists/doctor", {"want": "report"}, previous=package, **files)
+    assert "Held:" in told.text
+    whole = {"source": OWNER_FILE.encode(), "plan": PLAN.encode()}
+    fields = {"want": "report", "as_of": "2001-01-01T00:00"}
+    assert "Held:" in upload(browser, "/lists/doctor", fields, previous=draft, **whole).text
+    late = upload(browser, "/lists/doctor", {"want": "report", "as_of": "2999-01-01T00:00"}, **whole)
+    assert (late.status_code, "in the future" in late.text) == (400, True)
+
+
+def test_doctor_takes_the_empty_fields_of_a_form(browser):
+    """A browser sends a file without a name, and an empty time."""
+    form = {"want": "report", "as_of": ""}
+    named = {name: (f"{name}.bin", b"x") for name in ("source", "plan")}
+    told = browser.post("/lists/doctor", form, files={**named, "previous": ("", b"")})
+    assert told.status_code == 400
+    assert "plan" in told.text or "list.toml" in told.text
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "plan"),
     [

@@ -274,3 +274,31 @@ def test_an_area_is_handed_to_the_search(web, area, found):
     assert answer.status_code == 303
     assert "44.02" not in answer.headers["location"]
     assert ("ABC0" in analyst.get(answer.headers["location"]).text) is found
+
+
+@pytest.mark.slow
+def test_an_area_that_was_drawn_stays_when_the_search_is_refined(web):
+    """It had been dropped without a word: the form had no field for it."""
+    analyst = web.logged_in("analyst")
+    drawn = "43.0,-101.0;45.0,-101.0;45.0,-99.0;43.0,-99.0"
+    address = analyst.post("/map/search", {"area": drawn, "seconds": "86400"}).headers["location"]
+    page = analyst.get(address).text
+    assert f'name="drawn" value="{drawn}" checked' in page
+    refined = analyst.post("/search", {"drawn": drawn, "plates": "1ABC*"})
+    assert drawn in analyst.get(refined.headers["location"]).text
+    assert analyst.get(refined.headers["location"]).text.count('class="plate" href') > 0
+    entry = next(row for row in reversed(web.store.audit_trail()) if row.what == "search reads")
+    assert "plates=1ABC*" in entry.filter
+    assert "area=43.000000,-101.000000;45.000000" in entry.filter
+    elsewhere = analyst.post("/search", {"drawn": "1,1;2,1;2,2", "plates": "1ABC*"}).headers["location"]
+    assert "No read meets" in analyst.get(elsewhere).text
+    assert "drawn" not in analyst.get(analyst.post("/search", {"plates": "1ABC*"}).headers["location"]).text
+
+
+@pytest.mark.parametrize(
+    "drawn", ["x", "1", "1,2,3;4,5,6", "nan,0;1,1;2,2", "91,0;1,1;2,2", "1,1;2,2", "1,1;" * 1200]
+)
+def test_an_area_that_is_none_is_refused_with_the_reason(web, drawn):
+    answer = web.logged_in("analyst").post("/search", {"drawn": drawn})
+    assert answer.status_code == 400
+    assert 'role="alert"' in answer.text

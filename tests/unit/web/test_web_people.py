@@ -13,7 +13,9 @@ from argon2.exceptions import VerifyMismatchError
 from station.accounts.log_in import IDLE_US, LONGEST_US, PURPOSE_US
 from station.accounts.passwords import MAX_AT_ONCE, MAX_LOG_INS, Passwords
 from station.asker import Asker, Scope
+from station.deployment.zones import make_zone
 from station.errors import AccountError, StoreError, WebError
+from station.planning import Planning
 from station.web.settings import WebSettings
 from tests.station_people import NORTH, SOUTH, fill
 from tests.station_web import PASSWORD, Web, open_web
@@ -346,6 +348,49 @@ def test_another_agencys_records_do_not_exist(web):
         assert (own in found, others in found) == (True, False)
         body = browser.post_json("/api/1/reads/search", {"limit": 1000}).json()
         assert {read["unit"] for read in body["reads"]} == {unit}
+
+
+@pytest.mark.slow
+def test_what_was_made_outside_of_an_accounts_zones_does_not_exist(web):
+    """As another agency's: a read, its pictures, a lead; on pages and for programs."""
+    near = make_zone("near", "Near", ((44.9, -100.1), (44.9, -99.9), (45.1, -99.9), (45.1, -100.1)))
+    far = make_zone("far", "Far", ((10.0, 10.0), (10.0, 11.0), (11.0, 11.0)))
+    Planning(web.store, Asker("sergeant", "plan", "1"), web.clock).put_zones([near, far])
+    inside = web.logged_in("analyst", scope=Scope(zones=frozenset({"near"})), name="inside")
+    outside = web.logged_in("analyst", scope=Scope(zones=frozenset({"far"})), name="outside")
+    for browser, status, count in ((inside, 200, 10), (outside, 404, 0)):
+        for path in (READ_1, f"/api/1{READ_1}", SOUTHERN):
+            assert browser.get(path).status_code == status, path
+        body = browser.post_json("/api/1/reads/search", {"limit": 1000}).json()
+        assert (len(body["reads"]), body["next"]) == (count, None)
+        for path in ("/map", "/hits", "/units", "/search", "/exports"):
+            assert browser.get(path).status_code == 200, path
+        assert browser.get("/reports", params={"period": "2026-04"}).status_code == 400, "they count everything"
+    assert outside.get("/api/1/me").json()["zones"] == ["far"]
+    assert outside.post(f"{READ_1}/same-plate").status_code == 404
+
+
+@pytest.mark.slow
+def test_an_agency_has_spaces_in_its_name_and_a_changed_account_keeps_it(web):
+    """The form had taken "Example Sheriff" for two agencies."""
+    browser = web.logged_in("administrator")
+    fields = {
+        "full_name": "Jane",
+        "role": "analyst",
+        "agencies": "Example Sheriff, north-pd",
+        "units": "unit-07 unit-08",
+    }
+    assert browser.post("/accounts", {"name": "jane", **fields}).status_code == 200
+    scope = Scope(frozenset({"Example Sheriff", "north-pd"}), frozenset({"unit-07", "unit-08"}))
+    assert web.accounts.get("jane").scope == scope
+    form = browser.get("/accounts/jane").text
+    told = {name: re.search(f'name="{name}" value="([^"]*)"', form)[1] for name in ("agencies", "units", "zones")}
+    assert browser.post("/accounts/jane", {"full_name": "Jane D", "role": "officer", **told}).status_code == 303
+    assert web.accounts.get("jane").scope == scope
+    assert (
+        browser.post("/accounts/jane", {"full_name": "J", "role": "officer", "zones": "nowhere"}).status_code
+        == 400
+    )
 
 
 @pytest.mark.slow
