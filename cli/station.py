@@ -372,6 +372,9 @@ def export(
         Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
     ] = None,
     keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
+    employees: Annotated[
+        bool, typer.Option("--employees", help="With the contents of records about employees in the series.")
+    ] = False,
     unit: UnitOption = None,
     schema: Annotated[str, typer.Option(help="Type of record, for CSV, GeoJSON, KML and GPX.")] = READ_SCHEMA,
     purpose: PurposeOption = None,
@@ -402,7 +405,7 @@ def export(
         if evidence is not None and keys is not None:
             ring = load_keyring(keys)
             with output(not_the_store(context, db, evidence), private=True) as out:
-                counts["evidence"] = query.export_evidence(out, ring, unit=unit)
+                counts["evidence"] = query.export_evidence(out, ring, unit=unit, employees=employees)
     if as_json:
         print_json(counts)
 

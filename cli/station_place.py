@@ -76,8 +76,8 @@ def looking_up(
 ) -> Iterator[Query]:
     """Open the store for a look-up; what is missing of purpose and case number is asked for.  Raises PurposeError."""
     asker = operator(
-        purpose or _asked_for("purpose", "--purpose", PURPOSE_VARIABLE),
-        case_number or _asked_for("case number", "--case", CASE_VARIABLE),
+        (purpose or "").strip() or _asked_for("purpose", "--purpose", PURPOSE_VARIABLE),
+        (case_number or "").strip() or _asked_for("case number", "--case", CASE_VARIABLE),
     )
     with opened(context, db) as store:
         yield Query(store, asker, now_us)
@@ -89,7 +89,11 @@ def _asked_for(name: str, option: str, variable: str) -> str:
         raise PurposeError(
             f"a look-up needs a {name}, which the audit trail keeps: add {option}, or set {variable}"
         )
-    answer: str = typer.prompt(name, err=True)
+    sys.stderr.write(f"{name}: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline().strip()
+    if not answer:
+        raise PurposeError(f"a look-up needs a {name}; nothing was looked up")
     return answer
 
 

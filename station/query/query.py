@@ -381,18 +381,20 @@ class Query:
         self._note(f"export {name}", rows.count, schema=schema, unit=unit)
         return rows.count
 
-    def export_evidence(self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None) -> int:
+    def export_evidence(
+        self, out: IO[bytes], ring: KeyRing, *, unit: str | None = None, employees: bool = True
+    ) -> int:
         """Write the signed series of one unit or of all, with the public keys of the ring; return the count.
 
-        Without a purpose the contents of records about employees are left out, as of purged ones: the series proves
-        that they exist.  Raises WireError for more keys than a series can have.
+        Without a purpose, or without ``employees``, the contents of records about employees are left out, as of purged
+        ones: the series proves that they exist.  Raises WireError for more keys than a series can have.
         """
         self._refuse_without_why()
         self._refuse_unless_all()
         self._note("export evidence begins", 0, unit=unit)
         names = [row.unit for row in self._store.units() if unit in {None, row.unit}]
         keys = tuple((name, key.raw) for name in names for key in ring.units.get(name, {}).values())
-        proofs = self._proofs(names, personal=self._asker.has_purpose)
+        proofs = self._proofs(names, personal=employees and self._asker.has_purpose)
         items: Iterator[Proof | Head] = chain(self._heads(names), proofs)
         count = write_series(out, make_header("station", self._clock_us(), keys), items)
         self._note("export evidence", count, unit=unit)

@@ -188,7 +188,7 @@ def test_exported_series_verifies_and_detects_changes(pair, tmp_path):
 
 
 @pytest.mark.slow
-def test_employees_data_leave_the_station_only_with_a_purpose(pair, tmp_path):
+def test_employees_data_leave_the_station_only_if_asked_for_with_a_purpose(pair, tmp_path, monkeypatch):
     """A series for a court proves that shifts exist, and says nothing of the officers."""
     pair.outbox.append([make_read(1), NewRecord(make_shift(badge="badge-4711")), make_read(2)])
     pair.send()
@@ -197,14 +197,18 @@ def test_employees_data_leave_the_station_only_with_a_purpose(pair, tmp_path):
     assert b"badge-4711" not in series.read_bytes()
     assert "complete and unaltered" in run("verify", series).output
     given = ("--db", db, "--csv", csv, "--schema", "shift/1")
+    monkeypatch.delenv("PATROL_LPR_PURPOSE")
     for purpose in ((), ("--purpose", " ")):
         refused = run("station", "export", *given, *purpose)
-        assert "give a purpose" in str(refused.exception)
+        assert "needs a purpose" in str(refused.exception)
         assert not csv.exists()
     purpose = ("--purpose", "complaint 26-014")
     assert run("station", "export", *given, *purpose).exit_code == 0
     assert "badge-4711" in csv.read_text(encoding="utf-8")
     assert run("station", "export", "--db", db, "--evidence", series, "--keys", pair.keys, *purpose).exit_code == 0
+    assert b"badge-4711" not in series.read_bytes()
+    asked = (*purpose, "--employees")
+    assert run("station", "export", "--db", db, "--evidence", series, "--keys", pair.keys, *asked).exit_code == 0
     assert b"badge-4711" in series.read_bytes()
     assert "complaint 26-014" in run("station", "audit", "--db", db).output
 
