@@ -110,11 +110,13 @@ def own_umask() -> Iterator[None]:
     os.umask(before)
 
 
-@pytest.fixture(autouse=True)
-def why_people_look(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def why_people_look() -> Iterator[None]:
     """Commands that look reads up have a purpose and a case number, as on a station where the shell sets them."""
-    monkeypatch.setenv("PATROL_LPR_PURPOSE", "a test")
-    monkeypatch.setenv("PATROL_LPR_CASE", "26-014")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATROL_LPR_PURPOSE", "a test")
+        patch.setenv("PATROL_LPR_CASE", "26-014")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
