@@ -68,6 +68,15 @@ def test_plate_cut_off_by_the_end_of_a_broken_file_is_refused(recogniser, kind, 
     assert set(read) == {PLATE}
 
 
+@pytest.mark.parametrize("part", [(0, 0, 880, 720), (690, 0, 1280, 720), (0, 0, 1280, 430), (0, 300, 1280, 720)])
+def test_plate_beside_what_is_missing_is_refused(recogniser, part):
+    """A box around a part of a plate need not touch the place where the picture ends; the plate is complete here."""
+    assert texts(recogniser, scene(), part=part) == []
+    assert refusals(recogniser, scene(), part=part) == {Refusal.CUT}
+    wider = (max(0, part[0] - 80), max(0, part[1] - 80), min(1280, part[2] + 80), min(720, part[3] + 80))
+    assert texts(recogniser, scene(), part=wider) == [PLATE]
+
+
 @pytest.mark.parametrize("space_px", [8, 20])
 def test_complete_plate_near_the_edge_is_read(recogniser, space_px):
     rgb = scene_cut_right(-space_px / 156)
