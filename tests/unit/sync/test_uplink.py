@@ -67,12 +67,13 @@ class FakeLink:
         self.up = True
         self.sent = []
         self.all = []
+        self.confirmed = 0
 
     def start(self, on_event, *, subscribe, will):
         raise AssertionError("the uplink does not start the link")
 
     def confirm(self) -> None:
-        """See the port."""
+        self.confirmed += 1
 
     def publish(self, topic, payload, *, token, retain=False, qos=1):
         if not self.up:
@@ -275,6 +276,17 @@ def test_receipt_deletes_its_records(rig):
     assert rig.apply().freed == 2
     assert rig.outbox.stats().reads == 3
     assert rig.uplink.unreceipted == 3
+
+
+def test_receipt_and_nothing_else_tells_the_link_that_it_delivers(rig):
+    """It then connects again without delay; a broker that accepts everything, with no station behind it, is no reason."""
+    rig.up()
+    sent = rig.pump()
+    rig.ack(sent)
+    rig.receipt([])
+    assert rig.link.confirmed == 0
+    rig.receipt(sent[:2])
+    assert rig.link.confirmed == 1
 
 
 def test_unreceipted_records_are_sent_again_after_an_outage(rig):
