@@ -279,7 +279,7 @@ def test_receipt_deletes_its_records(rig):
 
 
 def test_receipt_and_nothing_else_tells_the_link_that_it_delivers(rig):
-    """It then connects again without delay; a broker that accepts everything, with no station behind it, is no reason."""
+    """It then connects again without delay; a broker that takes everything, with no station behind it, is no reason."""
     rig.up()
     sent = rig.pump()
     rig.ack(sent)
