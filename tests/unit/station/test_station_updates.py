@@ -156,7 +156,7 @@ def test_offered_and_reported_releases_are_shown(made, store, told, shows):
     )
     assert Ingest(store, "station", lambda: 1).handle(UP, encode(report)) == []
     out = Console(file=io.StringIO(), width=300)
-    out.print(units_table([(row, []) for row in store.units()]))
+    out.print(units_table([(row, []) for row in store.units()], {row.unit: [] for row in store.units()}))
     assert f" {shows} " in out.file.getvalue()
 
 
