@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.records import TimeTag
+from protocol.seal.evidence import Evidence
+from protocol.seal.opener import OpenedRecord
 from protocol.wire.codec import U63, Text32, decode, encode, key
 from protocol.wire.control.chunk import PictureChunk
 from protocol.wire.control.receipt import Nack, PictureStatus, Receipt
@@ -320,6 +322,23 @@ def test_a_picture_is_whole_once_its_chunks_cover_it(make, data):
     assert stations[1].picture(UNIT, sha) == content
     for store in stations:
         store.close()
+
+
+@pytest.mark.parametrize("size", [1, 5_000])
+def test_picture_that_is_not_the_one_a_read_names_is_not_kept(store, size):
+    """Damaged on the way, or replaced by somebody: it is asked for again, and given up after some attempts."""
+    content, named = b"x" * size, hashlib.sha256(b"the one that the read names").digest()
+    results = []
+    for _ in range(20):
+        with store.transaction():
+            results.append(store.add_chunk(chunk(content, 0, size, named), NOW_US))
+        if results[-1].hopeless:
+            break
+    assert not any(result.kept or result.stored_bytes for result in results)
+    assert results[-1].hopeless
+    assert store.picture(UNIT, named) is None
+    assert store.picture(UNIT, hashlib.sha256(content).digest()) is None
+    assert store.count_pictures() == 0
 
 
 @pytest.mark.slow
@@ -670,6 +689,22 @@ def test_purged_records_are_not_removed_ones(store):
         assert store.purge(PurgePlan((PurgeRule(None, NOW_US - DAY_US),))).records == 2
     store.forget_freed()
     assert store.series(UNIT)[0].removed == ()
+
+
+def test_nothing_of_a_purged_record_is_left_that_its_contents_can_be_guessed_from(store):
+    """There are few plates: whoever has digest and salt of one tries them all."""
+    record = make_read_record(1, seq=1)
+    evidence = Evidence(UNIT, 1, bytes(32), bytes(32), bytes(8), bytes(64))
+    proof = OpenedRecord(UNIT, 1, record.envelope.record_id, record.payload, b"s" * 16, evidence)
+    with store.transaction():
+        store.add_records([NewRecord(record, proof)], NOW_US - 3 * DAY_US)
+    kept = store.evidence(UNIT, 1, record.envelope.record_id)
+    assert (kept.salt, kept.record) == (b"s" * 16, record.payload)
+    with store.transaction():
+        assert store.purge(PurgePlan((PurgeRule(None, NOW_US - DAY_US),))).records == 1
+    store.forget_freed()
+    left = store.evidence(UNIT, 1, record.envelope.record_id)
+    assert (left.salt, left.record, left.evidence) == (None, None, evidence)
 
 
 def test_the_trail_says_why(store):

@@ -17,10 +17,14 @@ from agent.witness import Witness
 from cli.keys import make_station
 from cli.main import app
 from cli.station import app as station_app
+from protocol.merkle.checkpoint import sign_checkpoint
 from protocol.merkle.examine import examine_log
 from protocol.merkle.export import LogPart, is_log, read_log
 from protocol.seal import Opener, load_keyring
 from protocol.seal.keys import SigningKey
+from protocol.wire.codec import encode
+from protocol.wire.control.log_checkpoint import LogWitness
+from protocol.wire.enums import WitnessAnswer
 from protocol.wire.topics import Channel, build
 from station.asker import Asker
 from station.audit_log.check import check_log
@@ -428,6 +432,18 @@ def test_what_a_unit_says_without_proof_is_ignored(case):
     assert topic.endswith("dn/log")
     assert case.store.log.witnesses() == []
     assert (case.witnessing.ignored, case.ingest.counts.not_authorised) == (1, 1)
+
+
+def test_checkpoint_that_a_unit_keeps_counts_only_if_the_log_signed_it(case):
+    """Whoever can send as a unit could otherwise raise an alarm about a log that is in order."""
+    case.ask(3)
+    kept = sign_checkpoint(SigningKey.generate(), 1, bytes(32))
+    answer = LogWitness(unit=UNIT, answer=WitnessAnswer.KEEPS, size=1, note=kept.encode(), line=b"")
+    case.ingest.handle(build(UNIT, Channel.WITNESS), encode(answer))
+    assert case.witnessing.ignored == 1
+    assert case.witnessing.conflicts == set()
+    assert case.store.log.conflicts() == []
+    assert case.store.log.witnesses() == []
 
 
 def test_an_export_is_told_from_a_series(case):
