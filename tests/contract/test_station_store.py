@@ -220,6 +220,16 @@ def test_purge_deletes_old_reads_of_a_class_with_their_pictures(store):
     assert (row.who, row.what, row.filter, row.count) == ("clerk", "purge", "days=30 retention=nonhit", 1)
 
 
+@pytest.mark.parametrize("days", [-1, -0.001, float("nan")])
+def test_purge_of_records_to_come_is_refused(store, days):
+    """A sign typed by mistake would delete everything."""
+    add(store, make_read_record(1, seq=1), now_us=NOW_US)
+    for ask in (commands(store, NOW_US).purge, commands(store, NOW_US).preview_purge):
+        with pytest.raises(StoreError, match="days"):
+            ask(days)
+    assert len(stored_reads(store)) == 1
+
+
 def test_preview_of_a_purge_is_what_the_purge_deletes(store):
     """By class; the unknown class is not touched."""
     add(store, make_read_record(1, seq=1), make_read_record(2, seq=2, retention="hit"), now_us=NOW_US)
