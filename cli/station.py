@@ -1,14 +1,13 @@
-"""``patrol-lpr station``: receive, show, export and delete reads."""
+"""``patrol-lpr station``: receive, offer, check and delete."""
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,24 +17,20 @@ from cli import (
     station_documents,
     station_hold,
     station_log,
+    station_look_ups,
     station_metrics,
     station_outputs,
     station_rollout,
-    station_show,
 )
 from cli.account import operator, operator_name
 from cli.show import print_done, print_json, print_table
 from cli.station_check import print_check
 from cli.station_place import (
     DEFAULT_DB,
-    CaseOption,
     DbOption,
     JsonOption,
-    PurposeOption,
-    UnitOption,
     asking,
     commands_on,
-    looking_up,
     not_the_store,
     now_us,
     opened,
@@ -46,34 +41,24 @@ from cli.station_tables import (
     audit_table,
     conflict_lines,
     counters_table,
-    hits_table,
     purge_table,
     ranges_table,
-    reads_table,
     sequence_values,
     unit_values,
     units_table,
 )
 from cli.station_web import accounts_app, web, web_settings
-from cli.terminal import PlainConsole, say
+from cli.terminal import PlainConsole
 from hw.config import MQTT_PORT
-from hw.output import output, text_output
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
 from station.audit_log.checkpoints import Checkpointer
 from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
-from station.query import READ_SCHEMA, Circle, ReadSearch, hit_values
-from station.query.export import flat_values
 from station.query.versions import Versions
 from station.retention.purges import Purger
 from station.retention.schedule import load_packs
 from station.store import AuditRow, is_address, move_store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import IO
-
 
 _MEBI = 2**20
 _MAX_PORT = 65_535
@@ -94,6 +79,11 @@ app.add_typer(station_config.app, name="config")
 app.add_typer(station_hold.app, name="hold")
 app.add_typer(station_rollout.groups_app, name="groups")
 app.add_typer(station_rollout.app, name="rollout")
+app.command()(station_look_ups.reads)
+app.command()(station_look_ups.show)
+app.command("hits")(station_look_ups.show_hits)
+app.command()(station_look_ups.search)
+app.command()(station_look_ups.export)
 app.command("metrics")(station_metrics.serve)
 app.command("backup")(station_backup.backup)
 app.command("restore")(station_backup.restore)
@@ -225,110 +215,6 @@ def serve(
     raise typer.Exit(serve_all(addresses))
 
 
-@app.command()
-def reads(
-    context: typer.Context,
-    *,
-    db: DbOption = None,
-    unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of reads.")] = 50,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the latest reads; recorded in the audit trail."""
-    with looking_up(context, db, purpose, case_number) as query:
-        rows = query.records(unit=unit, limit=limit)
-    if as_json:
-        print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
-    else:
-        print_table(reads_table(rows))
-
-
-@app.command()
-def show(
-    context: typer.Context,
-    record_id: Annotated[str, typer.Argument(help="Id of a read or another record, 32 hexadecimal digits.")],
-    *,
-    db: DbOption = None,
-    unit: UnitOption = None,
-    pictures: Annotated[Path | None, typer.Option(help="Folder for its pictures, ID-plate.jpg ...")] = None,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show one record with all its values, and write its pictures; recorded in the audit trail."""
-    with looking_up(context, db, purpose, case_number) as query:
-        station_show.show(query, record_id, unit=unit, out=pictures, as_json=as_json)
-
-
-@app.command("hits")
-def show_hits(
-    context: typer.Context,
-    *,
-    db: DbOption = None,
-    unit: UnitOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="Number of hits.")] = 50,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the latest hits with list, decision and outcome; recorded in the audit trail."""
-    with looking_up(context, db, purpose, case_number) as query:
-        found = query.hits(unit=unit, limit=limit)
-    if as_json:
-        print_json([hit_values(hit) for hit in found])
-    else:
-        print_table(hits_table(found))
-
-
-@app.command()
-def search(
-    context: typer.Context,
-    plates: Annotated[
-        list[str] | None, typer.Argument(help="Any of these; * is any text, ? one character.")
-    ] = None,
-    *,
-    db: DbOption = None,
-    unit: UnitOption = None,
-    region: Annotated[str | None, typer.Option(help="Only this region, such as US-CA.")] = None,
-    camera: Annotated[str | None, typer.Option(help="Only this camera.")] = None,
-    near: Annotated[
-        str | None, typer.Option(help="Only within a circle: LATITUDE,LONGITUDE,METRES; up to 100 km.")
-    ] = None,
-    since: Annotated[datetime | None, typer.Option(help="Only made at or after this time, UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="Only made at or before this time, UTC.")] = None,
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Only with at least this confidence.")] = 0.0,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of reads.")] = 50,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
-    wanted = ReadSearch(
-        plates=tuple(plates or ()),
-        region=region,
-        unit=unit,
-        camera=camera,
-        min_confidence_e4=round(min_confidence * 10_000),
-        since_us=_utc_us(since),
-        until_us=_utc_us(until),
-        area=None if near is None else _circle(near),
-    )
-    with looking_up(context, db, purpose, case_number) as query:
-        page = query.search(wanted, limit=limit)
-    rows = page.records
-    if page.complete_to_us is not None:
-        complete = datetime.fromtimestamp(page.complete_to_us / 1e6, UTC).isoformat(timespec="seconds")
-        say(
-            f"not all reads around the place were looked at: complete since {complete}; before, search with --until"
-        )
-    if as_json:
-        print_json([{"schema": row.record.envelope.schema_id, **flat_values(row)} for row in rows])
-    else:
-        print_table(reads_table(rows))
-
-
 @app.command("units")
 def show_units(
     context: typer.Context,
@@ -352,62 +238,6 @@ def show_units(
         print_json({"unit": counters, "counters": health.counters, "gauges": health.gauges})
     else:
         print_table(counters_table(sorted({**health.counters, **health.gauges}.items()), title=counters))
-
-
-@app.command()
-def export(
-    context: typer.Context,
-    *,
-    db: DbOption = None,
-    csv: Annotated[Path | None, typer.Option(help="Write CSV here; - for standard output.")] = None,
-    geojson: Annotated[Path | None, typer.Option(help="Write GeoJSON here; - for standard output.")] = None,
-    kml: Annotated[Path | None, typer.Option(help="Write KML here; - for standard output.")] = None,
-    gpx: Annotated[
-        Path | None, typer.Option(help="Write those with a position as GPX here; - for standard output.")
-    ] = None,
-    pictures: Annotated[
-        Path | None, typer.Option(help="Write the pictures of these records to this folder, UNIT/ID-plate.jpg ...")
-    ] = None,
-    evidence: Annotated[
-        Path | None, typer.Option(help="Write the signed series here, for `patrol-lpr verify`; needs --keys.")
-    ] = None,
-    keys: Annotated[Path | None, typer.Option(help="Folder with the units' public keys.")] = None,
-    employees: Annotated[
-        bool, typer.Option("--employees", help="With the contents of records about employees in the series.")
-    ] = False,
-    unit: UnitOption = None,
-    schema: Annotated[str, typer.Option(help="Type of record, for CSV, GeoJSON, KML and GPX.")] = READ_SCHEMA,
-    purpose: PurposeOption = None,
-    case_number: CaseOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Export records; recorded in the audit trail before the file appears."""
-    if all(one is None for one in (csv, geojson, kml, gpx, evidence, pictures)):
-        raise typer.BadParameter(
-            "give --csv FILE, --geojson FILE, --kml FILE, --gpx FILE, --pictures FOLDER or --evidence FILE"
-        )
-    if evidence is not None and keys is None:
-        raise typer.BadParameter(
-            "the series contains the units' public keys: give --keys FOLDER", param_hint="--keys"
-        )
-    if as_json and any(str(place) == "-" for place in (csv, geojson, kml, gpx)):
-        raise typer.BadParameter("standard output is the export's: give a file", param_hint="--json")
-    counts: dict[str, int] = {}
-    with looking_up(context, db, purpose, case_number) as query:
-        for name, place, write in (
-            ("csv", csv, query.export_csv), ("geojson", geojson, query.export_geojson),
-            ("kml", kml, query.export_kml), ("gpx", gpx, query.export_gpx),
-        ):  # fmt: skip
-            if place is not None:
-                counts[name] = _write(context, db, place, partial(write, schema=schema, unit=unit))
-        if pictures is not None:
-            counts["pictures"] = station_show.export_pictures(query, pictures, schema=schema, unit=unit)
-        if evidence is not None and keys is not None:
-            ring = load_keyring(keys)
-            with output(not_the_store(context, db, evidence), private=True) as out:
-                counts["evidence"] = query.export_evidence(out, ring, unit=unit, employees=employees)
-    if as_json:
-        print_json(counts)
 
 
 @app.command()
@@ -606,14 +436,6 @@ def purges(
     station_log.show_purges(found, as_json=as_json)
 
 
-def _write(context: typer.Context, db: str | None, target: Path, write: Callable[[IO[str]], int]) -> int:
-    """Write to a file, or row by row to standard output; return how many."""
-    if str(target) == "-":
-        return write(sys.stdout)
-    with text_output(not_the_store(context, db, target), private=True) as out:
-        return write(out)
-
-
 def _address(text: str) -> tuple[str, int]:
     """Parse ``HOST``, ``HOST:PORT`` or ``[IPV6]:PORT``."""
     host, colon, port = text.rpartition(":")
@@ -623,20 +445,6 @@ def _address(text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _MAX_PORT:
         raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--broker")
     return host, int(port)
-
-
-def _utc_us(time_utc: datetime | None) -> int | None:
-    return None if time_utc is None else round(time_utc.replace(tzinfo=UTC).timestamp() * 1e6)
-
-
-def _circle(text: str) -> Circle:
-    try:
-        lat_deg, lon_deg, radius_m = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not LATITUDE,LONGITUDE,METRES such as 45.0,-100.0,500", param_hint="--near"
-        ) from None
-    return Circle(lat_deg, lon_deg, radius_m)
 
 
 def _password(path: Path) -> str:
