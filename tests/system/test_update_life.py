@@ -109,7 +109,14 @@ def release(
     return make_update(out, sources, Terms(number, ("unit-*",), now_s - 3600, now_s + 3600), key, base=base)
 
 
-def test_updates_are_committed_or_rolled_back_and_no_read_is_lost(repo, tmp_path):
+def unchecked(monkeypatch: pytest.MonkeyPatch, out: Path, key: SigningKey, number: int, *, config: str) -> None:
+    """An update by a maker that does not look at the configuration, which ours refuses to sign."""
+    with monkeypatch.context() as patch:
+        patch.setattr("provision.make_update.check_patch", lambda *_: None)
+        release(out, key, number, config=config)
+
+
+def test_updates_are_committed_or_rolled_back_and_no_read_is_lost(repo, tmp_path, monkeypatch):
     root = installed_root(repo, tmp_path, keep_wheels=tmp_path / "wheels")
     shutil.copytree(repo / "tests/drives/city-day/frames", root / "frames")
     fresh_keys(tmp_path / "keys", "unit-07")
@@ -129,7 +136,7 @@ def test_updates_are_committed_or_rolled_back_and_no_read_is_lost(repo, tmp_path
     first = release(updates / "good.lprup", key, 1, wheels=wheels)
     release(updates / "crash.lprup", key, 2, wheels=broken_copy(wheels, tmp_path / "broken"), base=first)
     release(updates / "unwell.lprup", key, 3, config="[update]\nwell_s = 3600\n")
-    release(updates / "wrong.lprup", key, 4, config="[camera]\nkind = 'pi'\n")
+    unchecked(monkeypatch, updates / "wrong.lprup", key, 4, config="[camera]\nkind = 'pi'\n")
     release(updates / "config.lprup", key, 5, config="[log]\nlevel = 'debug'\n")
     release(updates / "late.lprup", key, 6, config="[log]\nlevel = 'info'\n")
     said, console = boot_with_probe(root, _PROBE, timeout_s=1200, wants="patrol-lpr.service")
