@@ -155,7 +155,7 @@ def test_updates_are_committed_or_rolled_back_and_no_read_is_lost(repo, tmp_path
     assert "release 5, committed" in said["config"], detail
     assert "/code/1/" in said["config_runs"], "a configuration brings no program of its own"
     assert said["level"] == "1"
-    assert "last update: release 6 refused: config.toml: cut short" in said["cut"], detail
+    assert "last update: release 6 refused: config.toml: truncated" in said["cut"], detail
     assert "2 committed, 2 rolled back, 2 refused; updates must be above 5" in said["cut"], detail
     assert said["units"] == "active:active"
     assert said["owner"] == "0", "the agent owns nothing of what runs"
