@@ -44,6 +44,7 @@ PARTS = (
     "protocol",
     "agent",
     "hw",
+    "console",
     "station",
     "provision",
     "updater",

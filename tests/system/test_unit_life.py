@@ -114,7 +114,7 @@ def life(tmp_path_factory, repo, steps, boards, fleet_image):
         seen.state = fleet.state()
         by_boot: dict[bytes, list] = {}
         for read in fleet.reads():
-            by_boot.setdefault(read.boot_id, []).append(read)
+            by_boot.setdefault(read.record.envelope.boot_id, []).append(read)
         seen.boots = list(by_boot.values())
         seen.consoles = "".join(path.read_text() for path in folder.glob("*.console.txt"))
         yield seen
@@ -212,20 +212,21 @@ def test_first_boot_creates_the_environment_enrols_and_starts_the_agent(life):
 
 
 def test_emulated_unit_reads_the_same_plates(life):
-    texts = [read.text for read in life.boots[0]]
+    texts = [read.body.text for read in life.boots[0]]
     assert len(texts) >= 12
     assert texts == life.twin[: len(texts)]
 
 
 def test_reads_have_the_position_of_the_serial_receiver(life):
-    placed = [read for boot in life.boots for read in boot if read.lat_deg is not None]
+    places = [read.body.place for boot in life.boots for read in boot]
+    placed = [(place.lat_e7 / 1e7, place.lon_e7 / 1e7) for place in places if place.lat_e7 is not None]
     assert len(placed) >= 12
-    assert all(45 <= read.lat_deg < 45.2 and read.lon_deg == pytest.approx(-100) for read in placed)
+    assert all(45 <= lat_deg < 45.2 and lon_deg == pytest.approx(-100) for lat_deg, lon_deg in placed)
 
 
 def test_power_cut_of_the_board_loses_no_committed_read(life):
     """Including those that the station had not received before."""
-    stored = {read.read_id.hex() for boot in life.boots for read in boot}
+    stored = {read.record_id.hex() for boot in life.boots for read in boot}
     assert len(life.ids_before_cut) >= 16
     assert [at for at, _ in life.ids_before_cut if at not in stored] == []
     assert len(life.committed - stored) <= life.waiting, "neither at the station nor in the outbox"
