@@ -281,7 +281,7 @@ class _Pictures:
 
     def _look(self, file: str) -> str | None:
         name = PurePosixPath(file)
-        if name.is_absolute() or ".." in name.parts or not file:
+        if name.is_absolute() or ".." in name.parts or not file or "\0" in file:
             return f"file {file!r} must be inside the drive folder"
         try:
             with (self._root / name).open("rb") as picture:

@@ -271,6 +271,11 @@ class TakServer:
             threading.Thread(target=self._read, args=(peer,), daemon=True).start()
 
     def _read(self, peer):
+        """Read to the end, and close: by another thread, TLS could write to a file that has the same number by then."""
+        with peer:
+            self._read_messages(peer)
+
+    def _read_messages(self, peer):
         data = b""
         while True:
             try:
@@ -288,7 +293,13 @@ class TakServer:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         while not self.peers.empty():
-            self.peers.get().close()
+            self.end(self.peers.get())
+
+    @staticmethod
+    def end(peer):
+        """End a connection, whose reader then closes it."""
+        with suppress(OSError):
+            socket.socket.shutdown(peer, socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -329,9 +340,7 @@ def test_connection_that_the_server_closed_is_opened_again(authority, tak):
     to = output(authority, f"tls://localhost:{tak.port}")
     to.send([event(make_hit_body())])
     tak.heard.get(timeout=PATIENCE_S)
-    peer = tak.peers.get(timeout=PATIENCE_S)
-    peer.shutdown(socket.SHUT_RDWR)
-    peer.close()
+    tak.end(tak.peers.get(timeout=PATIENCE_S))
     for _ in range(50):
         try:
             to.send([event(make_hit_body())])
