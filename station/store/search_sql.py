@@ -67,9 +67,9 @@ def conditions(search: ReadSearch, made: ColumnElement[Any], after: Place | None
     return found
 
 
-def in_order(search: ReadSearch, made: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-    """The columns by which found reads are ordered."""
-    columns: list[ColumnElement[Any]] = [made, READS.c.unit, READS.c.record_id]
+def in_order(search: ReadSearch, made: ColumnElement[Any], table: Any = READS.c) -> list[ColumnElement[Any]]:
+    """The columns by which found reads are ordered, of the table or of what was selected from it."""
+    columns: list[ColumnElement[Any]] = [made, table.unit, table.record_id]
     return columns if search.ascending else [column.desc() for column in columns]
 
 

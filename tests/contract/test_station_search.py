@@ -104,6 +104,41 @@ def test_pages_are_whole_while_reads_come(store):  # noqa: F811
     assert sorted(seqs) == list(range(1, 24))
 
 
+@pytest.mark.parametrize("ascending", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ({}, lambda _: True),
+        ({"unit": "unit-08"}, lambda n: n % 2 == 0),
+        ({"area": Circle(WHERE.lat_deg, WHERE.lon_deg, 50.0)}, lambda n: n <= 30),
+    ],
+    ids=["all", "unit", "area"],
+)
+def test_several_plates_are_paged_in_either_order(store, ascending, asked, fits):  # noqa: F811
+    """As for one: the other conditions, the order, and where the next page begins."""
+    far = replace(WHERE, lat_deg=WHERE.lat_deg + 1.0)
+    records = [
+        make_read_record(
+            n,
+            seq=n,
+            unit=f"unit-0{7 + (n % 2 == 0)}",
+            text=PLATES[n % 5],
+            where=WHERE if n <= 30 else far,
+            pictures=(),
+        )
+        for n in range(1, 41)
+    ]
+    add(store, *records, now_us=NOW_US)
+    search = ReadSearch(PLATES[:3], ascending=ascending, **asked)
+    seqs, page = [], store.find(search, limit=4)
+    while page.reads:
+        seqs += [f.row.seq for f in page.reads]
+        if page.after is None:
+            break
+        page = store.find(search, limit=4, after=page.after)
+    assert seqs == sorted((n for n in range(1, 41) if n % 5 < 3 and fits(n)), reverse=not ascending)
+
+
 def test_a_read_without_a_time_is_found_by_that_of_its_anchor(store):  # noqa: F811
     """By the time of receipt until then; a nearer anchor moves it again, and a purge deletes it."""
     undated = make_read_record(10, seq=10, when=NO_TIME, pictures=())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, or_, select, text
@@ -36,7 +37,7 @@ WHERE r.schema = %s
 class PostgresFinder(Finder):
     """See :class:`station.store.find.Finder`.
 
-    A whole plate has one good plan, which is kept: planning over all days takes longer than the search.  What is best
+    Whole plates have one good plan, which is kept: planning over all days takes longer than the search.  What is best
     for other searches depends on their values.
     """
 
@@ -48,16 +49,25 @@ class PostgresFinder(Finder):
         columns = (
             READS.c.unit, READS.c.record_id, READS.c.received_us, READS.c.made_us, READS.c.lat_e7, READS.c.lon_e7,
         )  # fmt: skip
+        is_one_of = search.is_exact and len(search.plates) > 1
+        others = replace(search, plates=()) if is_one_of else search
         statement = select(*columns).where(
-            *conditions(search, READS.c.made_us, after), *in_scope(READS.c.unit, scope)
+            *conditions(others, READS.c.made_us, after), *in_scope(READS.c.unit, scope)
         )
         if search.areas is not None:
             statement = statement.where(or_(*(_in_box(box, n) for n, box in enumerate(bounds(search)))))
-        statement = statement.order_by(*in_order(search, READS.c.made_us)).limit(limit)
+        table: Any = READS.c
+        values: dict[str, Any] = {}
+        if is_one_of:
+            # Found before they are sorted: else each read is compared with all texts, in the order of time.
+            statement = statement.where(self._pg.one_of(READS.c.text, "texts")).offset(0)
+            table, values = statement.subquery().c, {"texts": list(search.plates)}
+            statement = select(*table)
+        statement = statement.order_by(*in_order(search, table.made_us, table)).limit(limit)
         with self._pg.transaction():
             if not search.is_exact:
                 self._pg.driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
-            return self._pg.all(statement)
+            return self._pg.all(statement, values)
 
     def rows(self, keys: Sequence[Any], schema: str = Read.SCHEMA) -> list[RecordRow | None]:
         """See :meth:`station.store.find.Finder.rows`."""
