@@ -10,6 +10,11 @@ from tests.fake_agent import PIN, ROSTER, SHIFT, SIGN_ON_TOKEN, TOKEN, a_hit, he
 pytestmark = pytest.mark.integration
 
 
+def save_incident(page):
+    page.click("#incident [type=submit]")
+    page.wait_for_selector("#message:text-is('Saved')")
+
+
 def test_sign_off_ends_every_terminal(agent, terminal):
     page, other = terminal(SMALL), terminal(SMALL)
     sign_on(page)
@@ -53,8 +58,7 @@ def test_incident_is_saved_with_its_hit_and_closed_with_an_answer(agent, termina
     assert "6KYN051" in page.inner_text("#incident-hit")
     page.select_option("#incident [name=category]", "stolen-vehicle")
     page.fill("#incident [name=note]", "Two people")
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     (draft,) = agent.incidents.values()
     assert (draft["hits"], draft["notes"]) == ([a_hit(1)["hit_id"]], ["Two people"])
     page.click("#incident-close")
@@ -74,8 +78,7 @@ def test_open_incident_can_be_continued(agent, terminal):
     page.click("#nav-shift")
     page.click("summary >> nth=0")
     page.fill("#incident [name=where]", "Bridge")
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     page.reload()
     page.wait_for_selector("#signed-on:visible")
     page.click("summary >> nth=0")
@@ -235,8 +238,7 @@ def test_incident_links_reads_and_hits_by_a_tap(agent, terminal):
     page.click("#incident-links button:has-text('314RLZ')")
     page.click("#incident-links button:has-text('314RLZ')")  # a second tap takes it off
     page.fill("#incident [name=people]", "RMS 26-114, RMS 26-115")
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     (draft,) = agent.incidents.values()
     assert (draft["hits"], draft["reads"]) == ([a_hit(1)["hit_id"]], [hex_id(2)])
     assert draft["people"] == ["RMS 26-114", "RMS 26-115"]
@@ -249,8 +251,7 @@ def test_longest_note_comes_back_as_it_was_saved(agent, terminal):
     page.click("#nav-shift")
     page.click("#incident-box summary")
     page.fill("#incident [name=note]", "\u00f1\U0001f697" * 200 + "\nsoft\u00adhyphen\u00a0and\u200b space")
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     (draft,) = agent.incidents.values()
     assert [len(note) for note in draft["notes"]] == [256, 144, 20]
     assert draft["notes"][2] == "softhyphen and space"
@@ -258,8 +259,7 @@ def test_longest_note_comes_back_as_it_was_saved(agent, terminal):
     page.click("#incident [type=submit]")
     page.wait_for_selector("#message:text-is('Too much text')")
     page.fill("#incident [name=note]", "\n".join("x" * 250 for _ in range(16)))
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     (draft,) = agent.incidents.values()
     assert [len(note) for note in draft["notes"]] == [250] * 16
 
@@ -271,8 +271,7 @@ def test_change_of_a_draft_is_saved_without_the_button(agent, terminal):
     page.click("#nav-shift")
     page.click("#incident-box summary")
     page.select_option("#incident [name=category]", "amber")
-    page.click("#incident [type=submit]")
-    page.wait_for_selector("#message:text-is('Saved')")
+    save_incident(page)
     page.fill("#incident [name=where]", "Bridge")
     page.locator("#incident [name=where]").blur()
     wait_until(page, lambda: [draft["where"] for draft in agent.incidents.values()] == ["Bridge"])

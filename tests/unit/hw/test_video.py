@@ -27,6 +27,22 @@ def times_ms(path) -> list[float]:
     return found
 
 
+class Clocked:
+    """OpenCV's reader, with times of the test's own."""
+
+    def __init__(self, video, times_ms):
+        self._video, self._times_ms = video, iter(times_ms)
+
+    def grab(self):
+        return self._video.grab()
+
+    def get(self, _):
+        return next(self._times_ms)
+
+    def release(self):
+        self._video.release()
+
+
 @pytest.mark.parametrize(("degrees", "quarters"), [(90, 1), (180, 2), (270, 3)])
 def test_a_video_is_turned_as_its_file_says(tmp_path, degrees, quarters):
     """A phone held upright stores lying pictures, and says so."""
@@ -65,19 +81,10 @@ def test_frames_without_a_time_are_a_period_apart(tmp_path, monkeypatch):
     """Of a bare MPEG-2 stream FFmpeg gives the smallest number there is, then nought."""
     path = write_mp4(tmp_path / "v.mp4", [SMALL] * 4)
     video = VideoFile(path)
-    raw = iter([-7686143364045606.0, -7686143364045506.0, float("inf"), 0.0])
-    real = video._video
-
-    class Clocked:
-        def grab(self):
-            return real.grab()
-
-        def get(self, _):
-            return next(raw)
-
-    monkeypatch.setattr(video, "_video", Clocked())
+    clock_ms = [-7686143364045606.0, -7686143364045506.0, float("inf"), 0.0]
+    monkeypatch.setattr(video, "_video", Clocked(video._video, clock_ms))
     assert [video.grab() for _ in range(4)] == [0, 100 * MS, 200 * MS, 300 * MS]
-    real.release()
+    video.close()
 
 
 def test_frames_have_the_times_of_the_file(tmp_path):
@@ -113,20 +120,11 @@ def test_files_joined_end_to_end_never_run_back(tmp_path, monkeypatch):
     """Recorders join their pieces, and each begins at nought."""
     path = write_mp4(tmp_path / "v.mp4", [SMALL] * 6)
     video = VideoFile(path)
-    raw = iter([0.0, 100.0, 2000.0, 0.0, 100.0, float("nan")])
-    real = video._video
-
-    class Clocked:
-        def grab(self):
-            return real.grab()
-
-        def get(self, _):
-            return next(raw)
-
-    monkeypatch.setattr(video, "_video", Clocked())
+    clock_ms = [0.0, 100.0, 2000.0, 0.0, 100.0, float("nan")]
+    monkeypatch.setattr(video, "_video", Clocked(video._video, clock_ms))
     times = [video.grab() for _ in range(6)]
     assert [t / MS for t in times if t is not None] == pytest.approx([0, 100, 2000, 2100, 2200, 2300], abs=1)
-    real.release()
+    video.close()
 
 
 def test_a_name_that_is_no_utf8_is_opened(tmp_path):
