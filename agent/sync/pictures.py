@@ -69,8 +69,6 @@ class PictureSender:
         self._went_back: dict[bytes, int] = {}
         """Offsets from which pictures were last sent again because the station lacked their bytes."""
         self._after = dict.fromkeys(SENDING, 0)
-        self._is_at_end = False
-        """True if no more pictures waited at the outbox's last change."""
         self._current: _Current | None = None
         self._pending: bytes | None = None
         self._unreceipted: OrderedDict[bytes, _Sent] = OrderedDict()
@@ -147,10 +145,6 @@ class PictureSender:
         )
         return self._pending
 
-    def outbox_changed(self) -> None:
-        """There may be more pictures."""
-        self._is_at_end = False
-
     def sent(self, t_mono_ns: int) -> None:
         """Note that the chunk was sent."""
         current, chunk = self._current, self._pending
@@ -216,13 +210,12 @@ class PictureSender:
 
     def _start_over(self) -> None:
         self._after = dict.fromkeys(SENDING, 0)
-        self._is_at_end = False
         self._current, self._pending = None, None
         self._unreceipted.clear()
         self._resume_at.clear()
 
     def _find(self) -> _Current | None:
-        if self._is_at_end or len(self._unreceipted) >= _MAX_UNRECEIPTED:
+        if len(self._unreceipted) >= _MAX_UNRECEIPTED:
             return None
         for priority in SENDING:
             while rows := self._waiting.pictures(priority, after_pic=self._after[priority], limit=1):
@@ -232,5 +225,4 @@ class PictureSender:
                 if jpeg is not None:
                     offset = self._resume_at.pop(row.sha256, row.stored_bytes)
                     return _Current(row, jpeg, offset if 0 <= offset < row.size_bytes else 0)
-        self._is_at_end = True
         return None

@@ -142,11 +142,11 @@ class RecordSender:
         """A new connection may accept what the last did not."""
         self._holds.reconnected(t_mono_ns)
 
-    def refresh(self) -> bool:
-        """Return whether the outbox has changed, and may have more urgent records; before each burst of records."""
+    def refresh(self) -> None:
+        """Check whether the outbox has changed, and may have more urgent records; before each burst of records."""
         changes = self._waiting.changes()
         if changes == self._changes:
-            return False
+            return
         found = {*self._queues, *self._waiting.priorities()}
         self._queues = {
             priority: self._queues.get(priority) or _PriorityQueue(priority) for priority in sorted(found)
@@ -155,7 +155,6 @@ class RecordSender:
         for queue in self._queues.values():
             queue.outbox_changed(some_left=given_up != self._given_up)
         self._changes, self._given_up = changes, given_up
-        return True
 
     def skipped(self) -> None:
         """Skip the next record without publishing it."""

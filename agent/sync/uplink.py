@@ -120,8 +120,6 @@ class Uplink:
         """Nothing is sent before this instant: the station or the broker requested a pause."""
         self._last_receipt_ns = 0
         self._signs = Signs(is_up=False)
-        self._acked_since_receipt = 0
-        """Records that the broker has acknowledged; apart from the other signs, as it changes with each of them."""
         self._delivery = Delivery()
         self._undelivered_since_ns: int | None = None
         self._looked_ns: int | None = None
@@ -228,7 +226,7 @@ class Uplink:
                     self._pictures.passed()
                 if flight is not None and flight.seq is not None:
                     self._lost.pop(flight.seq, None)
-                    self._acked_since_receipt += 1
+                    self._signs = replace(self._signs, acked=self._signs.acked + 1)
                 self._blocked = False
             case Refused(token, code, reason):
                 self._signs = replace(self._signs, refusal_code=code, refusal=reason)
@@ -246,8 +244,8 @@ class Uplink:
             return 0
         self._resume_ns = None
         sent = 0
-        if self._may_send and self._records.refresh():
-            self._pictures.outbox_changed()
+        if self._may_send:
+            self._records.refresh()
         while self._may_send and self._send_next(t_mono_ns):
             sent += 1
         return sent
@@ -262,13 +260,7 @@ class Uplink:
             return
         if self._undelivered_since_ns is None:
             self._undelivered_since_ns = t_mono_ns
-        signs = replace(
-            self._signs,
-            is_up=self._up,
-            too_large=len(self._too_large),
-            held=self._records.held,
-            acked=self._acked_since_receipt,
-        )
+        signs = replace(self._signs, is_up=self._up, too_large=len(self._too_large), held=self._records.held)
         undelivered_s = (t_mono_ns - self._undelivered_since_ns) / _NS_PER_S
         self._delivery = Delivery(undelivered_s, why_undelivered(signs))
 
@@ -484,7 +476,6 @@ class Uplink:
             self._undelivered_since_ns = None
             self._looked_ns = None
             self._signs = Signs(is_up=self._up, has_been_up=True)
-            self._acked_since_receipt = 0
             self._link.confirm()
             self._pauses_in_a_row = self._refused_in_a_row = 0
         for seq, _ in receipt.records:
