@@ -95,6 +95,11 @@ class Commands:
             self._note("remove output", f"output={name}", 0, self._clock_us())
         return self._store.stream.remove(name)
 
+    def note(self, what: str, asked: str) -> None:
+        """Record something that changes nothing in the store."""
+        with self._store.transaction():
+            self._note(what, asked, 0, self._clock_us())
+
     def _note(self, what: str, asked: str, count: int, now_us: int) -> None:
         asker = self._asker
         self._store.audit(AuditRow(now_us, asker.who, what, asked, count, asker.purpose, asker.case_number))

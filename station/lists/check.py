@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from protocol.plate_formats import FORMATS
@@ -14,22 +15,31 @@ from station.lists.report import Report
 from station.lists.space import build_space
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from protocol.seal.keys import VerifyKey
 
 
 def check_list(
-    source: Path, plan: Path, draft: Path, *, as_of_us: int, previous: Previous | None
-) -> tuple[Report, Path]:
-    """Import a list whose data are of ``as_of_us``; return the report and the draft.  Raises HotlistError."""
+    source: Path,
+    plan: Path,
+    draft: Path,
+    *,
+    as_of_us: int,
+    previous: Previous | None,
+    on_bytes: Callable[[int], None],
+) -> Report:
+    """Import a list whose data are of ``as_of_us``, and write its draft; raises HotlistError.
+
+    ``on_bytes`` is told how many bytes of the file are read; what it raises ends the import.
+    """
     told = load_plan(plan)
     report = Report()
     budget = Budget(build_space(FORMATS, told.population), load_behaviour())
-    with source.open("rb") as file, draft.open("wb") as out:
+    with _CountedFile(source, on_bytes) as file, draft.open("wb") as out:
         Importer(told, budget, report).run(file, out, as_of_utc_us=as_of_us, previous=previous)
-    return report, draft
+    return report
 
 
 def previous_list(path: Path, authorities: Sequence[VerifyKey]) -> Previous:
@@ -41,3 +51,17 @@ def previous_list(path: Path, authorities: Sequence[VerifyKey]) -> Previous:
         info = opened.info
         rows = info.rows if opened.manifest is None else opened.manifest.rows
         return Previous(rows + info.patterns, info.as_of_utc_us)
+
+
+class _CountedFile(io.FileIO):
+    """Tells its position after every read."""
+
+    def __init__(self, path: Path, on_bytes: Callable[[int], None]) -> None:
+        super().__init__(path)
+        self._on_bytes = on_bytes
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to ``size`` bytes."""
+        data = super().read(size)
+        self._on_bytes(self.tell())
+        return data

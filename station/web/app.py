@@ -18,6 +18,7 @@ from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
 from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
+from station.lists.checks import ListChecks
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
@@ -26,7 +27,7 @@ from station.web.page_list import PAGES
 from station.web.request_counts import CountRequests, RequestCounts
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import API, Needs
-from station.web.worker import ExportWorker
+from station.web.worker import Worker, search_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,7 +71,8 @@ def build_app(
     passwords = Passwords(hasher or argon2id())
     second_factor = settings.is_secure
     exports = Exports(store, clock_us)
-    worker = ExportWorker(exports)
+    checks = ListChecks(clock_us)
+    workers = Worker("exports", lambda: exports.run_next(search_of)), Worker("list_checks", checks.run_next)
     desk = Desk(
         store,
         Accounts(store, clock_us, passwords, second_factor=second_factor),
@@ -82,7 +84,9 @@ def build_app(
         environment(),
         exports,
         oidc,
-        worker.wake,
+        workers[0].wake,
+        checks,
+        workers[1].wake,
     )
     for page in pages:
         _refuse_open_routes(page)
@@ -96,7 +100,7 @@ def build_app(
         # As they are: a router that is included has all its signatures analysed once more.
         routes=[route for page in pages for route in page.router.routes],
     )
-    app.state.desk, app.state.worker, app.state.requests = desk, worker, RequestCounts()
+    app.state.desk, app.state.workers, app.state.requests = desk, workers, RequestCounts()
     limits: dict[str, int] = {}
     needs: dict[str, Needs] = {}
     for page in pages:

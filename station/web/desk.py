@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
     from station.accounts.rights import Right
+    from station.lists.checks import ListChecks
     from station.query.bulk import Exports
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
@@ -56,6 +57,9 @@ class Desk:
     """The agency's log-in service; None: there is none."""
     wake: Callable[[], None]
     """Something was approved."""
+    list_checks: ListChecks
+    wake_checks: Callable[[], None]
+    """A check was begun."""
 
     @property
     def cookie(self) -> str:

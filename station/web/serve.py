@@ -62,7 +62,7 @@ class WebServer:
         self.accounts = self.desk.accounts
         self.requests: RequestCounts = app.state.requests
         """For metrics."""
-        self._worker = app.state.worker
+        self._workers = app.state.workers
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 
     def start(self) -> None:
@@ -85,13 +85,16 @@ class WebServer:
     def close(self) -> None:
         """End the thread."""
         self.stop()
-        self._worker.close()
+        self.desk.list_checks.close()
+        for worker in self._workers:
+            worker.close()
         if self._thread.is_alive():
             self._thread.join(_START_S)
         self._listener.close()
 
     def _serve(self) -> None:
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
         with self._listener:
             self._server.run(sockets=[self._listener])
 

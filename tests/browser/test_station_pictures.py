@@ -59,7 +59,7 @@ def fill_doctor(page: Page, _: Month) -> None:
     files = {"source": ("stolen.csv", OWNER_FILE), "plan": ("stolen.toml", PLAN)}
     for name, (file, text) in files.items():
         page.set_input_files(f"[name={name}]", {"name": file, "mimeType": "text/plain", "buffer": text.encode()})
-    page.click("button[value=report]")
+    page.click("button:text('Check it')")
     page.wait_for_selector("h2:text('Alarm budget')")
 
 

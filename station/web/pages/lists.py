@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
+from io import SEEK_END
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Form, UploadFile
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from protocol.errors import HotlistError, PatrolError
 from station.accounts.rights import Right
-from station.lists.check import check_list, previous_list
+from station.lists.checks import OwnerFiles
 from station.rollout import Rollouts, RolloutState
 from station.signed_files import FileType, trusted_keys, verify_file
 from station.web.errors import RefusedError
 from station.web.page import NavigationEntry, PageModule
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Looker = Annotated[Visit, Depends(Needs(Right.LISTS))]
@@ -32,6 +36,7 @@ _MAX_FILE_BYTES = 1024 * 2**20
 _PercentForm = Annotated[int, Form(ge=1, le=100)]
 _TextForm = Annotated[str, Form(max_length=64)]
 _UNITS_FORM = 60_000
+_PART_BYTES = 2**20
 _DAY_US = 86_400_000_000
 
 
@@ -49,47 +54,70 @@ def rollouts_for_programs(visit: _Looker) -> list[dict[str, Any]]:
 
 @router.get("/lists/doctor", include_in_schema=False)
 def doctor(visit: _Editor) -> Response:
-    """The form of the import doctor."""
-    return visit.page("lists_doctor.html", report=None, message="", name="")
+    """The form of the import doctor, and the person's check: how far it is, or what it found."""
+    return _doctor_page(visit)
 
 
 @router.post("/lists/doctor", include_in_schema=False)
-def examine(  # noqa: PLR0917 - fields of a form
+def begin_check(
     visit: _Editor,
     source: UploadFile,
     plan: UploadFile,
-    want: Annotated[str, Form(pattern="^(report|draft)$")],
     previous: UploadFile | None = None,
     as_of: Annotated[datetime | Literal[""], Form()] = "",
 ) -> Response:
-    """Import a list: show the report, or return the draft that is to be signed.  Nothing is kept here.
+    """Begin to check an owner's file; nothing of it is kept but for the draft, for an hour.
 
     With the list before it, a change beyond its bound, or older data, hold it.  ``as_of`` is the time of the data.
     """
-    with TemporaryDirectory(prefix="lpr-list-") as folder:
-        owner_file, settings, before = (Path(folder) / name for name in ("list.csv", "list.toml", "before"))
-        _save(source, owner_file)
-        _save(plan, settings)
-        now_us = visit.desk.clock_us()
-        try:
-            earlier = None
-            if previous is not None and previous.filename:
-                _save(previous, before)
-                earlier = previous_list(before, trusted_keys(visit.desk.settings.trusted, FileType.HOTLIST))
-            report, draft = check_list(
-                owner_file,
-                settings,
-                Path(folder) / "list.draft",
-                as_of_us=_as_of_us(as_of, now_us),
-                previous=earlier,
-            )
-        except PatrolError as error:
-            said = str(error).replace(f"{folder}/", "")
-            return visit.page("lists_doctor.html", status=400, report=None, message=said, name="")
-        if want == "draft":
-            headers = {"content-disposition": 'attachment; filename="list.draft"'}
-            return Response(draft.read_bytes(), media_type="application/octet-stream", headers=headers)
-    return visit.page("lists_doctor.html", report=report, message="", name=source.filename or "list")
+    before = previous.file if previous is not None and previous.filename else None
+    files = OwnerFiles(source.filename or "list", source.file, plan.file, before)
+    try:
+        visit.desk.list_checks.begin(
+            visit.name,
+            files,
+            as_of_us=_as_of_us(as_of, visit.desk.clock_us()),
+            authorities=trusted_keys(visit.desk.settings.trusted, FileType.HOTLIST),
+            note=lambda list_id: visit.commands.note("check list", f"list={list_id}"),
+        )
+    except PatrolError as error:
+        return _doctor_page(visit, str(error), 400)
+    visit.desk.wake_checks()
+    return visit.redirect("/lists/doctor")
+
+
+@router.post("/lists/doctor/stop", include_in_schema=False)
+def stop_check(visit: _Editor) -> Response:
+    """End the person's check, and delete its files."""
+    check = visit.desk.list_checks.end(visit.name)
+    if check is not None and not check.has_ended:
+        visit.commands.note("stop check of list", f"list={check.list_id}")
+    return visit.redirect("/lists/doctor")
+
+
+@router.post("/lists/doctor/draft", include_in_schema=False)
+def fetch_draft(visit: _Editor) -> Response:
+    """The draft that is to be signed."""
+    try:
+        draft, check = visit.desk.list_checks.open_draft(visit.name)
+    except PatrolError as error:
+        return _doctor_page(visit, str(error), 409)
+    visit.commands.note("fetch draft of list", f"list={check.list_id}")
+    size = draft.seek(0, SEEK_END)
+    draft.seek(0)
+    headers = {"content-disposition": 'attachment; filename="list.draft"', "content-length": str(size)}
+    return StreamingResponse(_parts(draft), media_type="application/octet-stream", headers=headers)
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        while data := file.read(_PART_BYTES):
+            yield data
+
+
+def _doctor_page(visit: Visit, message: str = "", status: int = 200) -> Response:
+    check = visit.desk.list_checks.get(visit.name)
+    return visit.page("lists_doctor.html", status=status, message=message, check=check)
 
 
 def _as_of_us(as_of: datetime | Literal[""], now_us: int) -> int:

@@ -21,7 +21,9 @@ OWNER_FILE, PLAN = (re.search(rf"```{kind}\n(.*?)```", LISTS, flags=re.DOTALL)[1
 @pytest.fixture
 def web(tmp_path):
     (tmp_path / "trusted").mkdir()
-    return open_web(tmp_path / "station.db", settings=WebSettings(trusted=tmp_path / "trusted"))
+    made = open_web(tmp_path / "station.db", settings=WebSettings(trusted=tmp_path / "trusted"))
+    yield made
+    made.app.state.desk.list_checks.close()
 
 
 @pytest.fixture
@@ -32,6 +34,15 @@ def browser(web):
 def upload(browser, path, fields, **files):
     named = {name: (f"{name}.bin", data) for name, data in files.items()}
     return browser.post(path, fields, files=named)
+
+
+def check(browser, fields=None, **files):
+    """The page that a person sees when the check of the owner's file has ended."""
+    answer = upload(browser, "/lists/doctor", fields or {}, **files)
+    if answer.status_code != 303:
+        return answer
+    assert browser.web.app.state.desk.list_checks.run_next()
+    return browser.get(answer.headers["location"])
 
 
 def signed(folder, version="1"):
@@ -52,17 +63,47 @@ def signed(folder, version="1"):
 
 
 @pytest.mark.slow
-def test_doctor_reports_and_returns_the_draft(browser, tmp_path):
-    """The draft is the one that is signed off line; nothing is kept."""
-    told = upload(browser, "/lists/doctor", {"want": "report"}, source=OWNER_FILE.encode(), plan=PLAN.encode())
-    assert told.status_code == 200
-    assert "Alarm budget" in told.text
-    assert "Not held" in told.text
-    draft = upload(browser, "/lists/doctor", {"want": "draft"}, source=OWNER_FILE.encode(), plan=PLAN.encode())
-    assert draft.headers["content-disposition"] == 'attachment; filename="list.draft"'
-    (tmp_path / "x.draft").write_bytes(draft.content)
-    with ListFile(tmp_path / "x.draft") as opened:
-        assert opened.info.settings.list_id == "stolen"
+def test_doctor_reports_and_returns_the_draft(web, browser, tmp_path):
+    """The draft is the one that is signed off line; it is deleted when it is told to be, or after an hour."""
+    for delete in (lambda: browser.post("/lists/doctor/stop"), lambda: web.clock.move(3600)):
+        told = check(browser, source=OWNER_FILE.encode(), plan=PLAN.encode())
+        assert told.status_code == 200
+        assert "Alarm budget" in told.text
+        assert "Not held" in told.text
+        draft = browser.post("/lists/doctor/draft")
+        assert draft.headers["content-disposition"] == 'attachment; filename="list.draft"'
+        assert int(draft.headers["content-length"]) == len(draft.content)
+        (tmp_path / "x.draft").write_bytes(draft.content)
+        with ListFile(tmp_path / "x.draft") as opened:
+            assert opened.info.settings.list_id == "stolen"
+        delete()
+        browser.log_in("a-administrator")
+        assert "Alarm budget" not in browser.get("/lists/doctor").text
+        assert browser.post("/lists/doctor/draft").status_code == 409
+    whats = [(entry.who, entry.what, entry.filter) for entry in web.store.audit_trail() if "of list" in entry.what]
+    assert whats == [("a-administrator", "fetch draft of list", "list=stolen")] * 2
+
+
+@pytest.mark.slow
+def test_doctor_shows_how_far_a_check_is_and_stops_it(web, browser):
+    """Another administrator sees nothing of it, and cannot fetch the draft."""
+    assert upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode()).status_code == 303
+    shown = browser.get("/lists/doctor").text
+    assert "data-refresh" in shown
+    assert "It waits for the check of another person" in shown
+    again = upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode())
+    assert (again.status_code, "your check of source.bin has not ended" in again.text) == (400, True)
+    other = web.logged_in("administrator", name="other")
+    assert "source.bin" not in other.get("/lists/doctor").text
+    other.post("/lists/doctor/stop")
+    assert "source.bin" in browser.get("/lists/doctor").text
+    assert browser.post("/lists/doctor/draft").status_code == 409
+    browser.post("/lists/doctor/stop")
+    shown = browser.get("/lists/doctor").text
+    assert ("source.bin" in shown, "data-refresh" in shown) == (False, False)
+    assert not web.app.state.desk.list_checks.run_next()
+    whats = [entry.what for entry in web.store.audit_trail() if "list" in entry.what]
+    assert whats == ["check list", "stop check of list"]
 
 
 @pytest.mark.slow
@@ -71,28 +112,27 @@ def test_doctor_holds_a_list_that_shrank_or_is_older_than_the_one_before(browser
     package, draft = signed(tmp_path), (tmp_path / "stolen.draft").read_bytes()
     shrunk = OWNER_FILE.encode().splitlines(keepends=True)
     files = {"source": b"".join(shrunk[:2]), "plan": PLAN.encode()}
-    assert "Not held" in upload(browser, "/lists/doctor", {"want": "report"}, **files).text
-    told = upload(browser, "/lists/doctor", {"want": "report"}, previous=draft, **files)
+    assert "Not held" in check(browser, **files).text
+    told = check(browser, previous=draft, **files)
     assert "1 entries after 3, a change of -67%" in told.text
-    refused = upload(browser, "/lists/doctor", {"want": "report"}, previous=package, **files)
-    assert (refused.status_code, "Held:" in refused.text) == (400, False), "of an authority that nobody trusts"
+    refused = check(browser, previous=package, **files)
+    assert "which is not one of the trusted list authorities" in refused.text
+    assert ("Held:" in refused.text, "Not held" in refused.text) == (False, False)
     (tmp_path / "trusted" / "hotlist.pub").write_bytes((tmp_path / "authority" / "hotlist.pub").read_bytes())
-    told = upload(browser, "/lists/doctor", {"want": "report"}, previous=package, **files)
+    told = check(browser, previous=package, **files)
     assert "Held:" in told.text
     whole = {"source": OWNER_FILE.encode(), "plan": PLAN.encode()}
-    fields = {"want": "report", "as_of": "2001-01-01T00:00"}
-    assert "Held:" in upload(browser, "/lists/doctor", fields, previous=draft, **whole).text
-    late = upload(browser, "/lists/doctor", {"want": "report", "as_of": "2999-01-01T00:00"}, **whole)
+    assert "Held:" in check(browser, {"as_of": "2001-01-01T00:00"}, previous=draft, **whole).text
+    late = check(browser, {"as_of": "2999-01-01T00:00"}, **whole)
     assert (late.status_code, "in the future" in late.text) == (400, True)
 
 
 def test_doctor_takes_the_empty_fields_of_a_form(browser):
     """A browser sends a file without a name, and an empty time."""
-    form = {"want": "report", "as_of": ""}
     named = {name: (f"{name}.bin", b"x") for name in ("source", "plan")}
-    told = browser.post("/lists/doctor", form, files={**named, "previous": ("", b"")})
+    told = browser.post("/lists/doctor", {"as_of": ""}, files={**named, "previous": ("", b"")})
     assert told.status_code == 400
-    assert "plan" in told.text or "list.toml" in told.text
+    assert "list.toml: not TOML" in told.text
 
 
 @pytest.mark.slow
@@ -107,8 +147,9 @@ def test_doctor_takes_the_empty_fields_of_a_form(browser):
     ],
 )
 def test_strangers_files_are_explained_and_never_executed(browser, source, plan):
-    told = upload(browser, "/lists/doctor", {"want": "report"}, source=source, plan=plan)
+    told = check(browser, source=source, plan=plan)
     assert told.status_code in {200, 400}
+    assert 'role="alert"' in told.text
     assert "<script>alert" not in told.text
     assert "/tmp" not in told.text  # noqa: S108 - what must not be shown
 

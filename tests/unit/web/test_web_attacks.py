@@ -6,7 +6,6 @@ import base64
 import csv
 import io
 import json
-import threading
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -17,7 +16,7 @@ from station.asker import EVERYTHING, Asker
 from station.store import ExportRow, NewRecord
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.paths import own_path
-from station.web.worker import ExportWorker, search_of
+from station.web.worker import search_of
 from tests.builders import BOOT
 from tests.station_people import NOW_US, fill, read_of
 from tests.station_web import PASSWORD, open_web
@@ -135,30 +134,6 @@ def test_a_download_that_breaks_off_leaves_no_file_behind(web):
     exports.run_next(search_of)
     assert not list(web.store.exports.parts(made))
     assert exports.get(asker, made, approves=False).state == "fetched"
-
-
-class BrokenOnce:
-    """The first request cannot be made, for a reason that nobody thought of."""
-
-    def __init__(self):
-        self.calls = 0
-        self.again = threading.Event()
-
-    def run_next(self, to_search):
-        self.calls += 1
-        if self.calls == 1:
-            raise KeyError("7ABC123")
-        self.again.set()
-        return False
-
-
-def test_one_export_that_fails_does_not_stop_the_others():
-    exports = BrokenOnce()
-    worker = ExportWorker(exports)
-    worker.start()
-    worker.wake()
-    assert exports.again.wait(30)
-    worker.close()
 
 
 def test_an_approved_export_is_made_however_many_are_requested_after_it(web):

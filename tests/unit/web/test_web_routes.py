@@ -89,6 +89,8 @@ ROUTES = {
     ("GET", "/api/1/rollouts"): (Right.LISTS, False),
     ("GET", "/lists/doctor"): (Right.EDIT_LISTS, False),
     ("POST", "/lists/doctor"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/doctor/draft"): (Right.EDIT_LISTS, False),
+    ("POST", "/lists/doctor/stop"): (Right.EDIT_LISTS, False),
     ("POST", "/lists/groups"): (Right.EDIT_LISTS, False),
     ("POST", "/lists/start"): (Right.EDIT_LISTS, False),
     ("POST", "/lists/advance"): (Right.EDIT_LISTS, False),

@@ -7,7 +7,7 @@ import threading
 from structlog.testing import capture_logs
 
 from station.errors import StoreError
-from station.web.worker import ExportWorker
+from station.web.worker import Worker
 
 
 def test_a_request_that_fails_does_not_end_the_thread():
@@ -15,14 +15,14 @@ def test_a_request_that_fails_does_not_end_the_thread():
     asked, made = [], threading.Event()
 
     class Exports:
-        def run_next(self, _):
+        def run_next(self):
             asked.append(1)
             if len(asked) == 1:
                 raise ValueError("7ABC123")
             made.set()
             return False
 
-    worker = ExportWorker(Exports())
+    worker = Worker("exports", Exports().run_next)
     with capture_logs() as logs:
         worker.wake()
         worker.start()
@@ -39,14 +39,14 @@ def test_a_database_that_is_away_is_logged_once(monkeypatch):
     asked, made = [], threading.Event()
 
     class Exports:
-        def run_next(self, _):
+        def run_next(self):
             asked.append(1)
             if len(asked) <= 50:
                 raise StoreError("the database is away")
             made.set()
             return False
 
-    worker = ExportWorker(Exports())
+    worker = Worker("exports", Exports().run_next)
     with capture_logs() as logs:
         worker.start()
         assert made.wait(10)

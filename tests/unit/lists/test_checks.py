@@ -1,0 +1,208 @@
+"""Checks of owners' files for pages: in turn, stoppable, each person's own, and nothing is left."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+
+import pytest
+
+from protocol.errors import HotlistError
+from station.lists import checks
+from station.lists.checks import KEPT_US, MAX_UNFINISHED, CheckState, ListChecks, OwnerFiles
+from tests.conftest import ROOT
+
+PLAN = re.search(r"```toml\n(.*?)```", (ROOT / "docs/hotlists.md").read_text("utf-8"), flags=re.DOTALL)[1]
+ROWS = 80_000
+NOW_US = 1_900_000_000_000_000
+
+
+class Desk:
+    """Checks, and the folder where their files are."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.now_us = NOW_US
+        self.checks = ListChecks(lambda: self.now_us)
+        self.noted = []
+
+    def begin(self, person="ann", source=b"plate,make\n7ABC123,FORD\n", plan=PLAN, previous=None):
+        given = OwnerFiles(
+            "stolen.csv", io.BytesIO(source), io.BytesIO(plan.encode()), previous and io.BytesIO(previous)
+        )
+        self.checks.begin(person, given, as_of_us=NOW_US, authorities=(), note=self.noted.append)
+
+    def folders(self):
+        return list(self.folder.iterdir())
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = Desk(tmp_path)
+    yield made
+    made.checks.close()
+    assert made.folders() == []
+
+
+@pytest.fixture
+def while_it_runs(monkeypatch):
+    """Calls something after every part of the file that is read."""
+    told = []
+    really = checks.check_list
+
+    def watched(*paths, on_bytes, **values):
+        def each(read):
+            on_bytes(read)
+            for call in told:
+                call()
+
+        return really(*paths, on_bytes=each, **values)
+
+    monkeypatch.setattr(checks, "check_list", watched)
+    return told.append
+
+
+def large_file():
+    return b"plate,make\n" + b"".join(b"%07d,FORD\n" % n for n in range(ROWS))
+
+
+def test_share_of_the_file_that_is_read_grows_while_it_is_checked(desk, while_it_runs):
+    shares = []
+    while_it_runs(lambda: shares.append((desk.checks.get("ann").state, desk.checks.get("ann").share_read)))
+    desk.begin(source=large_file())
+    assert desk.checks.get("ann").state is CheckState.WAITING
+    assert desk.checks.run_next()
+    assert {state for state, _ in shares} == {CheckState.RUNNING}
+    assert len({share for _, share in shares}) >= 3
+    assert shares[-1][1] == 1.0
+    found = desk.checks.get("ann")
+    assert (found.state, found.list_id, found.report.entries) == (CheckState.DONE, "stolen", ROWS)
+    assert desk.noted == ["stolen"]
+
+
+def test_check_that_is_stopped_while_it_runs_ends_and_leaves_nothing(desk, while_it_runs):
+    calls = []
+
+    def stop():
+        calls.append(1)
+        desk.checks.end("ann")
+
+    while_it_runs(stop)
+    desk.begin(source=large_file())
+    assert desk.checks.run_next()
+    assert len(calls) == 1, "it read on"
+    assert desk.checks.get("ann") is None
+    assert desk.folders() == []
+    assert not desk.checks.run_next()
+
+
+def test_person_who_stopped_one_can_begin_another_at_once(desk, while_it_runs):
+    begun = []
+
+    def change_the_mind():
+        if not begun:
+            begun.append(1)
+            desk.checks.end("ann")
+            desk.begin()
+
+    while_it_runs(change_the_mind)
+    desk.begin(source=large_file())
+    assert desk.checks.run_next()
+    assert desk.checks.get("ann").state is CheckState.WAITING
+    assert desk.checks.run_next()
+    assert desk.checks.get("ann").report.entries == 1
+
+
+def test_checks_of_several_people_are_made_in_turn_and_are_their_own(desk):
+    for person in ("ann", "bob"):
+        desk.begin(person)
+    assert desk.checks.run_next()
+    assert [desk.checks.get(person).state for person in ("ann", "bob")] == [CheckState.DONE, CheckState.WAITING]
+    with pytest.raises(HotlistError, match="there is no draft"):
+        desk.checks.open_draft("bob")
+    with desk.checks.open_draft("ann")[0] as draft:
+        desk.checks.end("ann")
+        assert draft.read(1), "who fetches it gets the whole of it"
+
+
+def test_a_person_has_one_check_and_all_have_a_few(desk):
+    desk.begin("ann")
+    with pytest.raises(HotlistError, match=r"your check of stolen\.csv has not ended"):
+        desk.begin("ann")
+    for number in range(1, MAX_UNFINISHED):
+        desk.begin(f"person-{number}")
+    with pytest.raises(HotlistError, match="try again in a minute"):
+        desk.begin("bob")
+    while desk.checks.run_next():
+        pass
+    assert len(desk.folders()) == MAX_UNFINISHED
+    desk.begin("ann")
+    assert len(desk.folders()) == MAX_UNFINISHED, "the earlier one went"
+
+
+def test_files_are_deleted_an_hour_after_the_check(desk):
+    desk.begin()
+    desk.checks.run_next()
+    desk.now_us += KEPT_US
+    assert desk.checks.get("ann") is not None
+    desk.now_us += 1
+    assert not desk.checks.run_next()
+    assert desk.folders() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source": b""}, "the file has no rows|empty"),
+        ({"previous": b"something else"}, "not a signed hot list"),
+        ({"source": b"make\nFORD\n"}, "no column with plates is known"),
+    ],
+)
+def test_file_that_cannot_be_imported_fails_with_the_reason_and_without_our_folder(desk, given, message):
+    desk.begin(**given)
+    assert desk.checks.run_next()
+    found = desk.checks.get("ann")
+    assert (found.state, found.report) == (CheckState.FAILED, None)
+    assert re.search(message, found.message), found.message
+    assert str(desk.folder) not in found.message
+
+
+def test_wrong_plan_is_refused_at_once_and_nothing_is_kept(desk):
+    with pytest.raises(HotlistError, match=r"^list\.toml: not TOML"):
+        desk.begin(plan="not = [toml")
+    assert desk.folders() == []
+    assert desk.noted == []
+
+
+def test_check_that_cannot_be_recorded_is_not_made(desk):
+    def refuse(_):
+        raise ConnectionError("the database is away")
+
+    given = OwnerFiles("stolen.csv", io.BytesIO(b"plate\n7ABC123\n"), io.BytesIO(PLAN.encode()), None)
+    with pytest.raises(ConnectionError):
+        desk.checks.begin("ann", given, as_of_us=NOW_US, authorities=(), note=refuse)
+    assert (desk.checks.get("ann"), desk.folders()) == (None, [])
+
+
+def test_unknown_error_fails_the_check_and_is_passed_on(desk, monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("7ABC123")
+
+    monkeypatch.setattr(checks, "check_list", broken)
+    desk.begin()
+    with pytest.raises(KeyError):
+        desk.checks.run_next()
+    found = desk.checks.get("ann")
+    assert (found.state, "7ABC123" in found.message) == (CheckState.FAILED, False)
+
+
+def test_full_disk_is_told(desk, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checks.shutil, "copyfileobj", full)
+    with pytest.raises(HotlistError, match="cannot be kept for the check: No space left on device"):
+        desk.begin()
+    assert desk.folders() == []
