@@ -41,6 +41,10 @@ class ExportError(StationError, ValueError):
     """An export cannot be requested, approved or fetched like this."""
 
 
+class JobError(StationError):
+    """Long work cannot be begun, or has failed."""
+
+
 class BoundError(StationError):
     """A person would see more reads than one person may see in a day; nothing was returned."""
 

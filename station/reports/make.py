@@ -37,8 +37,17 @@ class Report:
         return [one for one in self.lines if one.table == name]
 
 
-def make_report(store: Store, asker: Asker, clock_us: Callable[[], int], period: Period) -> Report:
-    """Count; both the begin and the end are in the audit trail.  Raises ReportError for a limited asker."""
+def make_report(
+    store: Store,
+    asker: Asker,
+    clock_us: Callable[[], int],
+    period: Period,
+    tell: Callable[[float], None] = lambda _: None,
+) -> Report:
+    """Count; both the begin and the end are in the audit trail.  Raises ReportError for a limited asker.
+
+    ``tell`` is told the share that is done, before each count; what it raises ends this.
+    """
     if not asker.scope.is_all:
         raise ReportError(
             "a report counts the records of all agencies and units: ask with an account that may see them"
@@ -51,17 +60,17 @@ def make_report(store: Store, asker: Asker, clock_us: Callable[[], int], period:
         line("period", "until_us", period.until_us),
         # What came later is not in it: whoever counts again leaves it out.
         line("through", "entries", size, "log"),
-        *(
-            line("through", "number", last, unit, life.hex())
-            for unit, life, last in store.reporting.highest_numbers()
-        ),
-        *_reads(store, period),
-        *hit_lines(store.reporting.hits(period)),
-        *_purges(store, period),
-        *_look_ups(store, period),
     ]
+    for number, count in enumerate(_COUNTS):
+        tell(number / len(_COUNTS))
+        lines += count(store, period)
     trail.note("report", len(lines), **asked)
     return Report(period, clock_us(), tuple(sorted(lines)))
+
+
+def _highest_numbers(store: Store, _period: Period) -> Iterator[Line]:
+    for unit, life, last in store.reporting.highest_numbers():
+        yield line("through", "number", last, unit, life.hex())
 
 
 def _reads(store: Store, period: Period) -> Iterator[Line]:
@@ -69,6 +78,10 @@ def _reads(store: Store, period: Period) -> Iterator[Line]:
     for retention, count in counts.reads(period).items():
         yield line("reads", "kept", count, retention)
     yield line("reads", "without_a_time", counts.undated_reads())
+
+
+def _hits(store: Store, period: Period) -> Iterable[Line]:
+    return hit_lines(store.reporting.hits(period))
 
 
 def hit_lines(counts: Iterable[HitCount]) -> list[Line]:
@@ -118,3 +131,12 @@ def _look_ups(store: Store, period: Period) -> Iterator[Line]:
             yield line("look_ups", "entries", count, what, purpose)
     for action, purpose, count in store.reporting.unit_look_ups(period):
         yield line("unit_look_ups", "entries", count, action, purpose)
+
+
+_COUNTS: tuple[Callable[[Store, Period], Iterable[Line]], ...] = (
+    _highest_numbers,
+    _reads,
+    _hits,
+    _purges,
+    _look_ups,
+)

@@ -134,22 +134,25 @@ def make_quality(
     *,
     more_figures: Sequence[ListFigures] = (),
     cars: int | None = None,
+    tell: Callable[[float], None] = lambda _: None,
 ) -> AlarmQuality:
-    """Compare; recorded in the audit trail.  ``cars`` replaces the number of reads that the station still has."""
+    """Compare; recorded in the audit trail.  ``cars`` replaces the number of reads that the station still has.
+
+    ``tell`` is told the share that is done, before each count; what it raises ends this.
+    """
     if not asker.scope.is_all:
         raise ReportError("this counts the hits of all agencies and units: ask with an account that may see them")
     trail = Trail(store, asker, clock_us)
     trail.note("alarm quality begins", 0, since_us=period.since_us, until_us=period.until_us)
     counts = store.reporting
+    tell(0.0)
     figures = [*offered_figures(counts.offered_lists()), *more_figures]
-    quality = compare(
-        period,
-        counts.false_alarms(period),
-        counts.text_pairs(period),
-        figures,
-        counts.reads_by_day(period),
-        cars=cars,
-    )
+    tell(0.1)
+    alarms = counts.false_alarms(period)
+    tell(0.4)
+    pairs = counts.text_pairs(period)
+    tell(0.7)
+    quality = compare(period, alarms, pairs, figures, counts.reads_by_day(period), cars=cars)
     trail.note("alarm quality", len(quality.lines), since_us=period.since_us, until_us=period.until_us)
     return quality
 

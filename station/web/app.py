@@ -18,6 +18,7 @@ from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
 from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
+from station.jobs import Jobs
 from station.lists.checks import ListChecks
 from station.query.bulk import Exports
 from station.web.desk import FOLDER, Desk, environment
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
     from station.store import Store
-    from station.web.desk import OidcPort
+    from station.web.desk import Counted, OidcPort
     from station.web.page import PageModule
     from station.web.settings import WebSettings
 
 PUBLIC = frozenset({"/log-in", "/set-up/{link}", "/theme", "/oidc/start", "/oidc/callback"})
 """Routes for people who are not logged in."""
+_COUNTS_KEPT_US = 60_000_000
+_MAX_COUNTS = 8
 _DESCRIPTION = (
     "Programs act for a person: `Authorization: Bearer TOKEN`, with a token that the person made at *Account*. "
     "Look-ups need the headers `X-Purpose` and `X-Case-Number`; both are in the audit trail."
@@ -72,7 +75,12 @@ def build_app(
     second_factor = settings.is_secure
     exports = Exports(store, clock_us)
     checks = ListChecks(clock_us)
-    workers = Worker("exports", lambda: exports.run_next(search_of)), Worker("list_checks", checks.run_next)
+    counts: Jobs[Counted] = Jobs(clock_us, kept_us=_COUNTS_KEPT_US, max_unfinished=_MAX_COUNTS)
+    workers = (
+        Worker("exports", lambda: exports.run_next(search_of)),
+        Worker("counts", counts.run_next),
+        Worker("list_checks", checks.jobs.run_next),
+    )
     desk = Desk(
         store,
         Accounts(store, clock_us, passwords, second_factor=second_factor),
@@ -85,8 +93,10 @@ def build_app(
         exports,
         oidc,
         workers[0].wake,
-        checks,
+        counts,
         workers[1].wake,
+        checks,
+        workers[2].wake,
     )
     for page in pages:
         _refuse_open_routes(page)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from station.accounts.accounts import Accounts
     from station.accounts.log_in import LogIn
     from station.accounts.rights import Right
+    from station.jobs import Jobs
     from station.lists.checks import ListChecks
     from station.query.bulk import Exports
+    from station.reports.make import Report
+    from station.reports.quality import AlarmQuality
     from station.store import Store
     from station.web.page import NavigationEntry, PageModule
     from station.web.settings import WebSettings
 
 FOLDER = Path(__file__).parent
+Counted: TypeAlias = "Report | AlarmQuality"
 THEMES = ("light", "dark")
 
 
@@ -57,8 +61,12 @@ class Desk:
     """The agency's log-in service; None: there is none."""
     wake: Callable[[], None]
     """Something was approved."""
+    counts: Jobs[Counted]
+    """Reports, and the quality of alarms."""
+    wake_counts: Callable[[], object]
+    """A count was begun."""
     list_checks: ListChecks
-    wake_checks: Callable[[], None]
+    wake_checks: Callable[[], object]
     """A check was begun."""
 
     @property

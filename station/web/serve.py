@@ -85,7 +85,8 @@ class WebServer:
     def close(self) -> None:
         """End the thread."""
         self.stop()
-        self.desk.list_checks.close()
+        self.desk.counts.close()
+        self.desk.list_checks.jobs.close()
         for worker in self._workers:
             worker.close()
         if self._thread.is_alive():

@@ -84,7 +84,7 @@ def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pau
     begin(page)
     assert pauses.reached.wait(60)
     page.reload()
-    bar = page.get_by_role("progressbar", name="Rows that are read")
+    bar = page.get_by_role("progressbar", name="Share that is done")
     share = float(bar.get_attribute("value"))
     assert 0 < share < 1
     assert f"{int(100 * share)} % of the file is read" in page.inner_text("main")

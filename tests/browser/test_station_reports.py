@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker
 from station.commands import Commands
 from station.evidence.examine import examine_package
+from station.reports.make import make_report
 from station.store import open_store
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
@@ -129,7 +131,7 @@ def test_report_is_chosen_by_period_and_printed(served, opened, browser, tmp_pat
     page.select_option("[name=definition]", "arkansas")
     page.fill("[name=period]", "2026-H1")
     page.click("text=Show")
-    assert "Hits by list" in page.inner_text("main")
+    page.wait_for_selector("h2:text('Hits by list')")
     assert HOSTILE in page.inner_text("main")
     with page.expect_download() as download:
         page.click("text=Page to print")
@@ -155,6 +157,43 @@ def test_alarms_that_part_are_named(served, opened):
     """Far more false alarms than the figures of the offered list: the page warns, and says by how much."""
     page = opened()
     page.goto(f"{served.address}/alarms?period=2026-05&cars=100000")
+    page.wait_for_selector("text=more than expected")
     text = page.inner_text("main")
-    assert "more than expected" in text
     assert "part from what was expected" in text
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_long_count_is_shown_then_its_tables_or_it_is_stopped(served, opened, monkeypatch, tmp_path, theme):
+    go_on, reached = threading.Event(), threading.Event()
+
+    def slowly(*given, **named):
+        tell = given[-1]
+
+        def told(share):
+            tell(share)
+            if share > 0.5:
+                reached.set()
+                go_on.wait()
+
+        return make_report(*given[:-1], told, **named)
+
+    monkeypatch.setattr("station.web.pages.reports.make_report", slowly)
+    page = opened(color_scheme=theme, bypass_csp=True)
+    address = f"{served.address}/reports?definition=general&period=2026-05"
+    page.goto(address)
+    assert reached.wait(60)
+    page.reload()
+    assert "60 % is counted." in page.inner_text("main")
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.evaluate(AXE)
+        found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        assert [v["id"] for v in found["violations"]] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=tmp_path / f"counting-{theme}-{width}.png", full_page=True)
+    page.click("text=Stop")
+    page.wait_for_url(f"{served.address}/reports")
+    assert page.get_by_role("button", name="Stop").count() == 0
+    page.goto(address)
+    go_on.set()
+    page.wait_for_selector("h2:text('Hits by list')")

@@ -89,9 +89,7 @@ def begin_check(
 @router.post("/lists/doctor/stop", include_in_schema=False)
 def stop_check(visit: _Editor) -> Response:
     """End the person's check, and delete its files."""
-    check = visit.desk.list_checks.end(visit.name)
-    if check is not None and not check.has_ended:
-        visit.commands.note("stop check of list", f"list={check.list_id}")
+    visit.desk.list_checks.jobs.end(visit.name)
     return visit.redirect("/lists/doctor")
 
 
@@ -99,10 +97,10 @@ def stop_check(visit: _Editor) -> Response:
 def fetch_draft(visit: _Editor) -> Response:
     """The draft that is to be signed."""
     try:
-        draft, check = visit.desk.list_checks.open_draft(visit.name)
+        draft, list_id = visit.desk.list_checks.open_draft(visit.name)
     except PatrolError as error:
         return _doctor_page(visit, str(error), 409)
-    visit.commands.note("fetch draft of list", f"list={check.list_id}")
+    visit.commands.note("fetch draft of list", f"list={list_id}")
     size = draft.seek(0, SEEK_END)
     draft.seek(0)
     headers = {"content-disposition": 'attachment; filename="list.draft"', "content-length": str(size)}
@@ -116,8 +114,8 @@ def _parts(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _doctor_page(visit: Visit, message: str = "", status: int = 200) -> Response:
-    check = visit.desk.list_checks.get(visit.name)
-    return visit.page("lists_doctor.html", status=status, message=message, check=check)
+    job = visit.desk.list_checks.jobs.get(visit.name)
+    return visit.page("lists_doctor.html", status=status, message=message, job=job)
 
 
 def _as_of_us(as_of: datetime | Literal[""], now_us: int) -> int:

@@ -23,7 +23,7 @@ def web(tmp_path):
     (tmp_path / "trusted").mkdir()
     made = open_web(tmp_path / "station.db", settings=WebSettings(trusted=tmp_path / "trusted"))
     yield made
-    made.app.state.desk.list_checks.close()
+    made.app.state.desk.list_checks.jobs.close()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def check(browser, fields=None, **files):
     answer = upload(browser, "/lists/doctor", fields or {}, **files)
     if answer.status_code != 303:
         return answer
-    assert browser.web.app.state.desk.list_checks.run_next()
+    assert browser.web.app.state.desk.list_checks.jobs.run_next()
     return browser.get(answer.headers["location"])
 
 
@@ -90,9 +90,9 @@ def test_doctor_shows_how_far_a_check_is_and_stops_it(web, browser):
     assert upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode()).status_code == 303
     shown = browser.get("/lists/doctor").text
     assert "data-refresh" in shown
-    assert "It waits for the check of another person" in shown
+    assert "It waits for the work of another person" in shown
     again = upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode())
-    assert (again.status_code, "your check of source.bin has not ended" in again.text) == (400, True)
+    assert (again.status_code, "source.bin has not ended" in again.text) == (400, True)
     other = web.logged_in("administrator", name="other")
     assert "source.bin" not in other.get("/lists/doctor").text
     other.post("/lists/doctor/stop")
@@ -101,9 +101,9 @@ def test_doctor_shows_how_far_a_check_is_and_stops_it(web, browser):
     browser.post("/lists/doctor/stop")
     shown = browser.get("/lists/doctor").text
     assert ("source.bin" in shown, "data-refresh" in shown) == (False, False)
-    assert not web.app.state.desk.list_checks.run_next()
+    assert not web.app.state.desk.list_checks.jobs.run_next()
     whats = [entry.what for entry in web.store.audit_trail() if "list" in entry.what]
-    assert whats == ["check list", "stop check of list"]
+    assert whats == ["check list"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 from protocol.seal import SigningKey
 from protocol.wire.enums import DispositionAction
 from station.asker import Scope
+from station.errors import StoreError
 from station.evidence.examine import examine_package
 from station.store.rows import DefinitionRow
 from tests.hit_builders import make_disposition, make_hit_body
@@ -268,3 +269,76 @@ def test_bad_period_is_refused_in_words(web, period):
 def test_limited_account_gets_no_report(web):
     browser = web.logged_in("supervisor", scope=Scope(agencies=frozenset({"Example Sheriff"})))
     assert browser.get("/reports", params={"period": PERIOD}).status_code == 400
+
+
+def count_by_hand(web):
+    """Nothing is counted until the test says so, as with long counts; return the jobs."""
+    desk = web.app.state.desk
+    web.app.state.desk = replace(desk, wake_counts=lambda: None)
+    return desk.counts
+
+
+@pytest.fixture
+def _no_patience(monkeypatch):
+    monkeypatch.setattr("station.web.pages.reports.AT_ONCE_S", 0.0)
+
+
+ASKED = {"definition": "general", "period": PERIOD}
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_long_report_is_shown_when_it_is_counted_and_counted_anew_at_the_next_look(web):
+    counts = count_by_hand(web)
+    browser = web.logged_in("supervisor")
+    for _ in range(2):
+        for _ in range(2):  # the page loads itself again
+            page = browser.get("/reports", params=ASKED).text
+            assert "Report general, 2026-H1" in page
+            assert ("data-refresh" in page, "Hits by list" in page) == (True, False)
+        assert (counts.run_next(), counts.run_next()) == (True, False)
+        page = browser.get("/reports", params=ASKED).text
+        assert ("data-refresh" in page, "Hits by list" in page) == (False, True)
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_second_page_waits_for_the_first_and_both_are_counted(web):
+    """Two windows that load themselves again must not stop each other."""
+    counts = count_by_hand(web)
+    browser = web.logged_in("supervisor")
+    browser.get("/reports", params=ASKED)
+    assert "Report general, 2026-H1" in browser.get("/alarms", params={"period": "2026-05"}).text
+    counts.run_next()
+    assert "Hits by list" in browser.get("/reports", params=ASKED).text
+    assert "Alarm quality, 2026-05" in browser.get("/alarms", params={"period": "2026-05"}).text
+    counts.run_next()
+    assert "By list and rule" in browser.get("/alarms", params={"period": "2026-05"}).text
+
+
+@pytest.mark.usefixtures("_no_patience")
+def test_count_that_is_stopped_is_not_made_and_another_persons_goes_on(web):
+    counts = count_by_hand(web)
+    browser, other = web.logged_in("supervisor"), web.logged_in("supervisor", name="other")
+    for one in (browser, other):
+        one.get("/reports", params=ASKED)
+    answer = browser.post("/reports/stop", {"back": "/alarms"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/alarms")
+    assert browser.post("/reports/stop", {"back": "//evil.example"}).status_code == 422
+    assert (counts.run_next(), counts.run_next()) == (True, False)
+    assert "Hits by list" in other.get("/reports", params=ASKED).text
+    begun = [row.who for row in web.store.audit_trail() if row.what == "report begins"]
+    assert begun == ["other"]
+
+
+def test_error_of_a_count_is_an_answer_and_not_kept(web, monkeypatch):
+    """What the person can change is told; of the database no more than that it cannot answer."""
+    browser = web.logged_in("supervisor")
+
+    def away(*_, **__):
+        raise StoreError("postgresql://secret-host/lpr: connection refused")
+
+    monkeypatch.setattr("station.web.pages.reports.make_report", away)
+    answer = browser.get("/reports", params=ASKED)
+    assert (answer.status_code, "secret-host" in answer.text) == (503, False)
+    monkeypatch.undo()
+    assert "Hits by list" in browser.get("/reports", params=ASKED).text
+    assert browser.get("/reports", params={"definition": "general", "period": "2026-13"}).status_code == 400

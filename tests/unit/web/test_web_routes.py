@@ -100,6 +100,7 @@ ROUTES = {
     ("POST", "/evidence"): (Right.EVIDENCE, True),
     ("GET", "/api/1/evidence/{identity}"): (Right.EVIDENCE, True),
     ("GET", "/reports"): (Right.REPORTS, False),
+    ("POST", "/reports/stop"): (Right.REPORTS, False),
     ("GET", "/reports/print"): (Right.REPORTS, False),
     ("GET", "/reports/definitions"): (Right.EDIT_REPORTS, False),
     ("POST", "/reports/definitions"): (Right.EDIT_REPORTS, False),
