@@ -1,7 +1,8 @@
 """The station's pages on PostgreSQL, over HTTP: the 95th percentile of each.
 
 ``python -m bench.bench_station_web --reads 3000000`` fills the database with so many reads over 30 days, a third as
-many entries of the trail, and a thirtieth as many leads (100,000 reads without the option, as in `make bench`).
+many entries of the trail, and a thirtieth as many leads, besides the simulated month of 20 units (100,000 reads without
+the option, as in `make bench`, and five days of 3 units).  A page that is not asked for here fails the program.
 """
 
 from __future__ import annotations
@@ -16,21 +17,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from fastapi.routing import APIRoute
+from starlette.routing import Match
+
 from bench.bench_postgres import DAY_US, DAYS, NOW_US, fill, plate
 from bench.measure import Figure, arguments
 from protocol.wire.codec import encode
 from protocol.wire.control.unit_state import Health
+from station.accounts.rights import RIGHTS, Role
 from station.asker import EVERYTHING, Asker
+from station.planning import Planning
 from station.query.bound import MAX_READS, ReadBound
 from station.query.export import iso
 from station.store import open_store
+from station.web.app import needs_of
+from station.web.page_list import PAGES
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
+from tests.month.deploy import deploy
+from tests.month.draw import make_month
+from tests.month.fill import fill as fill_month
+from tests.month.world import FULL, SMALL
 from tests.postgres import Postgres
 from tests.station_web import CHEAP, PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from station.web.visit import Needs
+    from tests.month.draw import Month
 
 TURNS = 60
 UNITS = 50
@@ -40,12 +55,12 @@ LIMIT_MS = 300.0
 class Client:
     """One browser's connection."""
 
-    def __init__(self, server: WebServer, role: str) -> None:
+    def __init__(self, server: WebServer, role: Role, name: str) -> None:
         desk = server.desk
         ReadBound(desk.store, desk.clock_us).set(Asker("bench"), MAX_READS)
-        link = desk.accounts.add(Asker("bench"), f"b-{role}", full_name="B", role=role, scope=EVERYTHING)
+        link = desk.accounts.add(Asker("bench"), name, full_name="B", role=role, scope=EVERYTHING)
         desk.accounts.set_up(link, PASSWORD, "")
-        secret, person = desk.log_in.log_in(f"b-{role}", PASSWORD, "")
+        secret, person = desk.log_in.log_in(name, PASSWORD, "")
         assert person.session is not None
         desk.log_in.set_purpose(person.session, "bench", "1")
         self._host = server.address.removeprefix("http://")
@@ -166,53 +181,148 @@ def main() -> None:
             postgres.stop()
 
 
+class Pages:
+    """Serves the pages, and asks for each as somebody who may; tells at the end which pages nobody asked for."""
+
+    def __init__(self, store: Any, clock_us: Callable[[], int], name: str) -> None:
+        self.server = WebServer(store, WebSettings(port=0), clock_us, hasher=CHEAP)
+        self.server.start()
+        self.clients = {role: Client(self.server, role, f"{name}-{role}") for role in _ROLES}
+        self.times: dict[str, list[float]] = {}
+
+    def get(self, name: str, path: str) -> None:
+        """One page."""
+        right = next(needs.right for route, needs in _page_routes() if _is_of(route, path))
+        client = next(client for role, client in self.clients.items() if right is None or right in RIGHTS[role])
+        self.times.setdefault(name, []).append(client.get(path))
+        _ASKED.add(next(route.path for route, _ in _page_routes() if _is_of(route, path)))
+
+
+_ROLES = (Role.ANALYST, Role.SUPERVISOR, Role.AUDITOR, Role.ADMINISTRATOR, Role.OFFICER)
+"""The first that may asks."""
+_ASKED: set[str] = set()
+_FILES = {
+    "/audit/log/purges/{number}",
+    "/deployment/zones.geojson",
+    "/hits/{unit}/{hit_id}/pictures/{sha256}",
+    "/map/tiles.pmtiles",
+    "/reports/csv",
+    "/reports/print",
+}
+"""Downloads."""
+
+
+def _page_routes() -> list[tuple[APIRoute, Needs]]:
+    routes = [route for page in PAGES for route in page.router.routes if isinstance(route, APIRoute)]
+    found = [(route, needs_of(route)) for route in routes if "GET" in (route.methods or ())]
+    return [(route, needs) for route, needs in found if needs is not None]
+
+
+def _is_of(route: APIRoute, path: str) -> bool:
+    scope = {"type": "http", "method": "GET", "path": path.partition("?")[0], "headers": []}
+    return route.matches(scope)[0] is Match.FULL
+
+
+def ask_about_reads(pages: Pages, reads: int, draw: random.Random, read: str) -> None:
+    """Each page once that shows reads, leads or the trail, of the large tables."""
+    analyst = pages.clients[Role.ANALYST]
+    for name, body in searches(draw):
+        pages.get(name, analyst.search(body))
+    found = {"plates": [plate(draw)], "limit": 50}
+    pages.times.setdefault("program, exact plate", []).append(analyst.post("/api/1/reads/search", found))
+    number, person = draw.randrange(reads), draw.randrange(20)
+    for name, path in (
+        ("one read", read),
+        ("first page", "/"),
+        ("map", "/map"),
+        ("map, units", "/api/1/map/units"),
+        ("map, reads of an hour in view", f"/api/1/map/reads?{view(draw)}"),
+        ("map, leads of a day in view", f"/api/1/map/hits?{view(draw, DAY_US)}"),
+        ("leads", "/hits"),
+        ("leads, the oldest first", "/hits?days=0&order=oldest"),
+        ("leads, one list", f"/hits?list=list{number % 5}"),
+        ("units", "/units"),
+        ("one unit", f"/units/unit-{number % UNITS}"),
+        ("roll-outs", "/lists"),
+        ("import doctor", "/lists/doctor"),
+        ("exports", "/exports"),
+        ("new export", f"/exports/new/{analyst.search({}).rpartition('/')[2]}"),
+        ("holds", "/holds"),
+        ("evidence", "/evidence"),
+        ("search, its form", "/search"),
+        ("report", "/reports?definition=general&period=2026-09"),
+        ("report definitions", "/reports/definitions"),
+        ("alarm quality", "/alarms?period=2026-09"),
+        ("accounts", "/accounts"),
+        ("one account", "/accounts/reads-analyst"),
+        ("own account", "/account"),
+        ("settings", "/settings"),
+        ("purpose", "/purpose"),
+        ("audit, latest", "/audit"),
+        ("audit, the oldest first", "/audit?order=oldest"),
+        ("audit, one person", f"/audit?who=p{person}"),
+        ("audit, one case", f"/audit?case=26-{number % 500}"),
+        ("audit, one case, the oldest first", f"/audit?order=oldest&case=26-{number % 500}"),
+        ("audit log", "/audit/log"),
+    ):
+        pages.get(name, path)
+
+
+def ask_about_month(pages: Pages, month: Month, draw: random.Random) -> None:
+    """Each page once that shows shifts, incidents and stories of hits."""
+    truth, size = month.truth, month.size
+    days = f"first={size.first}&days={size.days}"
+    hit, incident = draw.choice(truth.hits), draw.choice(truth.incidents)
+    shift = draw.choice(truth.plan)
+    for name, path in (
+        ("one hit", f"/hits/{hit.unit}/{hit.hit_id.hex()}"),
+        ("incidents", f"/incidents?{days}&cell_m=2000"),
+        ("one incident", f"/incidents/{incident.incident_id.hex()}"),
+        ("coverage", f"/deployment/coverage?{days}"),
+        ("hours", f"/deployment/hours?{days}"),
+        ("own hours", f"/deployment/own?first={size.first}"),
+        ("people", "/deployment/people"),
+        ("plan of a week", f"/deployment/plan?week={size.first}"),
+        ("one planned shift", f"/deployment/plan/{shift.id}"),
+        ("whereabouts of a day", f"/deployment/where?unit={hit.unit}&first={size.first}"),
+        ("zones", "/deployment/zones"),
+    ):
+        pages.get(name, path)
+
+
 def measure(address: str, reads: int, turns: int) -> None:
     """Fill, serve, and ask."""
     store: Any = open_store(address)
+    month = make_month(FULL if reads >= 1_000_000 else SMALL)
+    deploy(Planning(store, Asker("bench", "month"), lambda: month.last_us), month.truth)
+    fill_month(store, month)  # first: what is older is deleted by its purges
     fill(store, reads)
     fill_rest(store, reads // 3, reads // 30)
-    server = WebServer(store, WebSettings(port=0), lambda: NOW_US + (DAYS + 1) * DAY_US, hasher=CHEAP)
-    server.start()
-    analyst, auditor, supervisor = (Client(server, role) for role in ("analyst", "auditor", "supervisor"))
-    draw = random.Random(3)  # noqa: S311 - not for secrets
     with store.transaction():
-        ((unit, record_id),) = store.db.fetch("SELECT unit, record_id FROM reads LIMIT 1")
-    times: dict[str, list[float]] = {}
-    for _ in range(turns):
-        for name, body in searches(draw):
-            times.setdefault(name, []).append(analyst.get(analyst.search(body)))
-        number, person = draw.randrange(reads), draw.randrange(20)
-        found = {"plates": [plate(draw)], "limit": 50}
-        times.setdefault("program, exact plate", []).append(analyst.post("/api/1/reads/search", found))
-        for name, client, path in (
-            ("one read", analyst, f"/reads/{unit}/{bytes(record_id).hex()}"),
-            ("first page", supervisor, "/"),
-            ("map", analyst, "/map"),
-            ("map, units", analyst, "/api/1/map/units"),
-            ("map, reads of an hour in view", analyst, f"/api/1/map/reads?{view(draw)}"),
-            ("map, leads of a day in view", analyst, f"/api/1/map/hits?{view(draw, DAY_US)}"),
-            ("leads", analyst, "/hits"),
-            ("leads, the oldest first", analyst, "/hits?days=0&order=oldest"),
-            ("leads, one list", analyst, f"/hits?list=list{number % 5}"),
-            ("units", analyst, "/units"),
-            ("one unit", analyst, f"/units/unit-{number % UNITS}"),
-            ("roll-outs", supervisor, "/lists"),
-            ("exports", supervisor, "/exports"),
-            ("holds", supervisor, "/holds"),
-            ("zones", supervisor, "/deployment/zones"),
-            ("audit, latest", auditor, "/audit"),
-            ("audit, the oldest first", auditor, "/audit?order=oldest"),
-            ("audit, one person", auditor, f"/audit?who=p{person}"),
-            ("audit, one case", auditor, f"/audit?case=26-{number % 500}"),
-            ("audit, one case, the oldest first", auditor, f"/audit?order=oldest&case=26-{number % 500}"),
-        ):
-            times.setdefault(name, []).append(client.get(path))
-    for name, taken in times.items():
-        worst_ms = statistics.quantiles(taken, n=20)[-1]
-        title = f"pages, {reads:,} reads, {name}"
-        print(Figure(f"{title}, 95th percentile", worst_ms, "ms", limit=LIMIT_MS).as_json(), flush=True)
-    server.close()
+        ((unit, record_id),) = store.db.fetch(
+            "SELECT unit, record_id FROM reads WHERE made_us > %s LIMIT 1", (NOW_US,)
+        )
+    read = f"/reads/{unit}/{bytes(record_id).hex()}"
+    draw = random.Random(3)  # noqa: S311 - not for secrets
+    asked_at_us = NOW_US + (DAYS + 1) * DAY_US
+    asks: list[tuple[int, str, Callable[[Pages], None]]] = [
+        (asked_at_us, "reads", lambda pages: ask_about_reads(pages, reads, draw, read)),
+        # After the other one: by its clock those sessions are over.
+        (month.last_us, "month", lambda pages: ask_about_month(pages, month, draw)),
+    ]
+    for now_us, kind, ask in asks:
+        pages = Pages(store, lambda now_us=now_us: now_us, kind)  # type: ignore[misc]
+        for _ in range(turns):
+            ask(pages)
+        pages.server.close()
+        for name, taken in pages.times.items():
+            worst_ms = statistics.quantiles(taken, n=20)[-1]
+            title = f"pages, {reads:,} reads, {name}"
+            print(Figure(f"{title}, 95th percentile", worst_ms, "ms", limit=LIMIT_MS).as_json(), flush=True)
     store.close()
+    missed = {route.path for route, _ in _page_routes() if not route.path.startswith("/api/")} - _ASKED - _FILES
+    if missed:
+        raise SystemExit(f"give these pages an address in this program: {sorted(missed)}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Reader = Annotated[Visit, Depends(Needs(Right.REPORTS))]
 _PERIODS = 8
-AT_ONCE_S = 0.25
+AT_ONCE_S = 0.15
 """What takes no longer is on the page that asked for it."""
 _MAX_CARS = 10**9
 
