@@ -20,11 +20,12 @@ from protocol.wire.records.read import Read
 from station.audit_log.checkpoints import Checkpointer
 from station.audit_log.heads import note_heads
 from station.audit_log.witnessing import Witnessing
-from station.housekeeping import Housekeeping
+from station.housekeeping import Housekeeping, Routine
 from station.ingest import Ingest
 from station.metrics.own import worker_counts, worker_samples
 from station.metrics.server import start_metrics
 from station.query.bound import ReadBound
+from station.query.take_over import take_over
 from station.retention.schedule import Retention
 from station.searches import KeptSearches
 from station.service import GROUP, StationService
@@ -47,6 +48,12 @@ if TYPE_CHECKING:
 
 EXIT_CRASHED = 70
 _LOOK_S = 1.0
+_HEADS_S = 600.0
+"""How often to look; they are noted once an hour, by one worker."""
+_TAKE_OVER_S = 60.0
+"""Else the first who opens a page of deployment would wait for months of records."""
+_MOST_TAKEN = 5000
+"""In one go: a station that is stopped must not have to wait for all of them."""
 _COUNTS_EVERY_S = 60.0
 WORKER_GROUP = 256
 """Messages in one transaction on PostgreSQL: COPY is the faster the more rows it has."""
@@ -135,7 +142,10 @@ def receive(
         retention=Retention(store, packs, now_us, time.monotonic) if deletes else None,
         short_lived=(KeptSearches(store, now_us), ReadBound(store, now_us)),
         witnessing=tuple(witness for witness in witnessing if witness is not None),
-        note_heads=lambda: note_heads(store, now_us()),
+        routines=(
+            Routine(_HEADS_S, "heads_not_noted", lambda: note_heads(store, now_us())),
+            Routine(_TAKE_OVER_S, "records_not_taken_over", lambda: take_over(store, _MOST_TAKEN)),
+        ),
     )
     _show_until_stopped(console, new_reads, ingests, services, housekeeping, has_keys=opener is not None)
     crashed = not all(service.is_alive for service in services)

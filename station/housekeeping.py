@@ -6,6 +6,7 @@ have some.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -20,9 +21,17 @@ if TYPE_CHECKING:
     from station.retention.schedule import Retention
 
 CHECKPOINT_S = 600.0
-HEADS_S = 600.0
-"""How often to look; they are noted once an hour, by one worker."""
 OLD_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """What any worker does now and then; doing it again, or at the same time as another one, changes nothing."""
+
+    every_s: float
+    failed: str
+    """Event of the log if the database cannot be used."""
+    act: Callable[[], object]
 
 
 class ShortLived(Protocol):
@@ -46,19 +55,17 @@ class Housekeeping:
         retention: Retention | None = None,
         witnessing: tuple[Witnessing, ...] = (),
         short_lived: Sequence[ShortLived] = (),
-        note_heads: Callable[[], int] | None = None,
+        routines: Sequence[Routine] = (),
     ) -> None:
-        """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed.
-
-        ``note_heads`` notes the heads of series in the audit log.
-        """
+        """``mono_s`` returns seconds of a clock that never steps; without a checkpointer nothing is signed."""
         self._mono_s = mono_s
         self._checkpointer = checkpointer
         self._retention = retention
         self._witnessing = witnessing
         self._short_lived = short_lived
-        self._note_heads = note_heads
-        self._due_s = self._heads_due_s = 0.0
+        self._routines = {routine.failed: routine for routine in routines}
+        self._routine_due_s = dict.fromkeys(self._routines, 0.0)
+        self._due_s = 0.0
         self._old_due_s = 0.0
         self._told: set[str] = set()
 
@@ -69,9 +76,10 @@ class Housekeeping:
         if self._mono_s() >= self._old_due_s:
             self._old_due_s = self._mono_s() + OLD_S
             self._drop_old()
-        if self._note_heads is not None and self._mono_s() >= self._heads_due_s:
-            self._heads_due_s = self._mono_s() + HEADS_S
-            self._note(self._note_heads)
+        for failed, routine in self._routines.items():
+            if self._mono_s() >= self._routine_due_s[failed]:
+                self._routine_due_s[failed] = self._mono_s() + routine.every_s
+                self._do(routine)
         if self._checkpointer is not None and self._mono_s() >= self._due_s:
             self._due_s = self._mono_s() + CHECKPOINT_S
             self._sign(self._checkpointer)
@@ -103,13 +111,13 @@ class Housekeeping:
         except StoreError as error:
             self._tell("searches_not_deleted", str(error))
 
-    def _note(self, note_heads: Callable[[], int]) -> None:
+    def _do(self, routine: Routine) -> None:
         try:
-            note_heads()
+            routine.act()
         except StoreError as error:
-            self._tell("heads_not_noted", str(error))
+            self._tell(routine.failed, str(error))
         else:
-            self._is_over("heads_not_noted")
+            self._is_over(routine.failed)
 
     def _sign(self, checkpointer: Checkpointer) -> None:
         try:

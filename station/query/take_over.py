@@ -31,21 +31,29 @@ MARGIN_US = 60_000_000
 """Time within which a worker commits what it has received."""
 
 
-def take_over(store: Store) -> int:
+def take_over(store: Store, most: int | None = None) -> int:
     """Take over what has come since the last time; return the number of records that were looked at.
 
-    Raises StoreError; what was taken over before it stays.
+    With ``most`` it ends after about so many of each type that came since, and the next call goes on there.  Raises
+    StoreError; what was taken over before it stays.
     """
-    return sum(_take(store, schema, keep) for schema, keep in _TYPES.items())
+    return sum(_take(store, schema, keep, most) for schema, keep in _TYPES.items())
 
 
-def _take(store: Store, schema: str, keep: Callable[[Store, list[tuple[RecordRow, RecordBody]]], None]) -> int:
+def _take(
+    store: Store,
+    schema: str,
+    keep: Callable[[Store, list[tuple[RecordRow, RecordBody]]], None],
+    most: int | None,
+) -> int:
     cursor = store.deployment.cursor(schema)
     since_us = None if cursor is None else cursor.received_us - MARGIN_US
     records = store.each(schema, since_us=since_us)
-    count = 0
-    while group := list(islice(records, GROUP)):
+    seen_us = -1 if cursor is None else cursor.received_us
+    count = new = 0
+    while (most is None or new < most) and (group := list(islice(records, GROUP))):
         count += len(group)
+        new += sum(row.received_us > seen_us for row in group)
         known = [(row, body) for row in group if (body := _body(store, row)) is not None]
         with store.transaction():
             keep(store, known)

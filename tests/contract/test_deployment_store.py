@@ -13,7 +13,7 @@ from protocol.seal import SigningKey
 from protocol.wire.codec import I63_MAX, U16_MAX
 from protocol.wire.enums import IncidentStage, ShiftStage, TimeSource
 from protocol.wire.parts import TimeQuality
-from station.asker import Asker, Scope
+from station.asker import EVERYTHING, Asker, Scope
 from station.commands import Commands
 from station.deployment.hours import HoursBy
 from station.deployment.model import Asset, Assignment, Checkpoint, Person, PlannedShift, Settings
@@ -22,6 +22,7 @@ from station.errors import DeploymentError, PlanConflictError, PurposeError, Sco
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
 from station.query.shifts import ShiftsOf
+from station.query.take_over import take_over
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import Retention
 from station.store import AuditRow, move_store, open_store
@@ -470,6 +471,17 @@ def test_where_a_unit_was_says_what_is_assigned_measured_and_tracked(agency):
 
 
 @pytest.mark.slow
+def test_records_are_taken_over_in_parts_though_all_came_at_one_moment(agency, monkeypatch):
+    """A unit that was away for weeks sends more at once than one part has."""
+    monkeypatch.setattr("station.query.take_over.GROUP", 5)
+    sent = [told(number, coverage(number, MONDAY_US + number * 60_000_000)) for number in range(1, 25)]
+    add(agency, *sent[:12], now_us=NOW_US)
+    add(agency, *sent[12:], now_us=NOW_US + 1)
+    assert [take_over(agency, most=4) for _ in range(4)] == [5, 20, 24, 24]
+    rows = agency.deployment.coverage(MONDAY_US, MONDAY_US + DAY_US, "zone", scope=EVERYTHING)
+    assert {row.name: row.reads for row in rows}["north"] == 24 * 31
+
+
 def test_purge_of_a_class_deletes_what_was_taken_over_from_it(agency):
     add(agency, told(1, worked(started_us=MONDAY_US, worked_s=60, hours=())), told(2, incident(1)), now_us=NOW_US)
     assert len(query(agency).hours(0, NOW_US)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from structlog.testing import capture_logs
 
 from station.errors import StoreError
-from station.housekeeping import OLD_S, Housekeeping
+from station.housekeeping import OLD_S, Housekeeping, Routine
 from station.searches import KEPT_US, KeptSearches
 from tests.contract.test_station_store import NOW_US, make, store
 
@@ -57,3 +57,23 @@ def test_a_database_that_is_away_is_told_once_and_asked_again():
             keeping.step()
             mono[0] += OLD_S
     assert ([entry["event"] for entry in logs], len(calls)) == (["searches_not_deleted"], 3)
+
+
+def test_routines_are_done_each_at_its_time_and_a_failure_is_told_once():
+    mono, done, fails = [0.0], [], [True]
+
+    def fail():
+        done.append("fails")
+        if fails[0]:
+            raise StoreError("connection refused")
+
+    routines = (Routine(60.0, "not_done", fail), Routine(180.0, "other_not_done", lambda: done.append("works")))
+    keeping = Housekeeping(lambda: mono[0], routines=routines)
+    with capture_logs() as logs:
+        for minute in range(6):
+            fails[0] = minute != 2
+            for _ in range(60):
+                keeping.step()
+                mono[0] += 1.0
+    assert (done.count("fails"), done.count("works")) == (6, 2)
+    assert [entry["event"] for entry in logs] == ["not_done", "not_done"], "again after it had worked"

@@ -48,10 +48,9 @@ class PostgresReporting(Reporting):
         self._others = sorted(set(schemas) - {"read/1"})
 
     def _all(self, statement: Any) -> Sequence[Any]:
-        """The planner knows too little of these joins: it would look up each hit in every day, and compile a lot."""
+        """The planner knows too little of these joins: it would look up each hit in every day."""
         with self._pg.transaction():
             self._pg.driver_sql("SET LOCAL enable_nestloop = off")
-            self._pg.driver_sql("SET LOCAL jit = off")
             return self._pg.all(statement)
 
     def reads(self, period: Period) -> dict[str, int]:
