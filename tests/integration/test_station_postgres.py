@@ -84,6 +84,17 @@ def run(*arguments: object):
     return RUNNER.invoke(app, [str(argument) for argument in arguments])
 
 
+def test_no_statement_is_compiled(address):
+    """Its compiler took 4 s for statements over sixty days that run for 2 ms."""
+    with closing(open_store(address)) as store, store.transaction():
+        store.db.driver_sql("SET LOCAL jit_above_cost = 0")
+        plan = [line for (line,) in store.db.fetch("EXPLAIN (ANALYZE) SELECT count(*) FROM records")]
+        assert [line for line in plan if "JIT" in line] == []
+        store.db.driver_sql("SET LOCAL jit = on")
+        plan = [line for (line,) in store.db.fetch("EXPLAIN (ANALYZE) SELECT count(*) FROM records")]
+        assert [line for line in plan if "JIT" in line], "this server has no compiler: the test shows nothing"
+
+
 # Several workers
 
 
