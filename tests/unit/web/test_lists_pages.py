@@ -90,7 +90,7 @@ def test_doctor_shows_how_far_a_check_is_and_stops_it(web, browser):
     assert upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode()).status_code == 303
     shown = browser.get("/lists/doctor").text
     assert "data-refresh" in shown
-    assert "It waits for the work of another person" in shown
+    assert "It waits for other work" in shown
     again = upload(browser, "/lists/doctor", {}, source=OWNER_FILE.encode(), plan=PLAN.encode())
     assert (again.status_code, "source.bin has not ended" in again.text) == (400, True)
     other = web.logged_in("administrator", name="other")
