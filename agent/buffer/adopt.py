@@ -263,7 +263,7 @@ def _checkpoint(file: Path, note_damage: Callable[[], None]) -> None:
     with suppress(sqlite3.Error):
         con = schema.connect(file)
         try:
-            if lost_commits(file):
+            if lost_commits(file, con):
                 note_damage()
             else:
                 con.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -7,30 +7,35 @@ the next begins: a commit beyond that frame with another frame behind it was onc
 
 from __future__ import annotations
 
-import sys
+import sqlite3
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEADER_BYTES, _FRAME_HEADER_BYTES, _INDEX_BYTES = 32, 24, 48
+_HEADER_BYTES, _FRAME_HEADER_BYTES = 32, 24
 _MAGIC = b"\x37\x7f\x06"
 _USUAL_PAGE = 4096
 
 
-def lost_commits(file: Path) -> bool:
-    """True if the log of an open file has commits that SQLite does not see; raises OSError."""
+def lost_commits(file: Path, con: sqlite3.Connection) -> bool:
+    """True if the log of a file, which ``con`` has open, has commits that SQLite does not see; raises OSError.
+
+    SQLite tells the number of frames that it sees.  Nobody may look it up in the index: closing a handle of that file,
+    or of the database, drops the locks of the whole process, and the next other process deletes the log, with all that
+    is committed from then on (sqlite.org/howtocorrupt.html, 2.2).
+    """
     log = file.with_name(f"{file.name}-wal")
-    index = file.with_name(f"{file.name}-shm")
-    if not log.exists() or not index.exists() or log.stat().st_size <= _HEADER_BYTES:
+    if not log.exists() or log.stat().st_size <= _HEADER_BYTES:
         return False
-    with index.open("rb") as shared:
-        state = shared.read(_INDEX_BYTES)
-    # sqlite.org/walformat.html, 2.1: number of valid frames, in the machine's byte order, and their salt.
-    seen, salt = int.from_bytes(state[16:20], sys.byteorder), state[32:40]
+    try:
+        seen = max(0, con.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+    except sqlite3.OperationalError:
+        return False  # the disk is full or not writable, as the first commit will tell
     with log.open("rb") as frames:
         header = frames.read(_HEADER_BYTES)
         frame_bytes = _FRAME_HEADER_BYTES + (int.from_bytes(header[8:12], "big") or _USUAL_PAGE)
+        salt = header[16:24]
         if header[:3] != _MAGIC:
             seen, frame_bytes = 0, _FRAME_HEADER_BYTES + _USUAL_PAGE
             salt = frames.read(_FRAME_HEADER_BYTES)[8:16]

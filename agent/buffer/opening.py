@@ -177,12 +177,13 @@ def _open_patiently(folder: Path, migrations: Sequence[str], used: _Used) -> sql
 def _open_checked(
     folder: Path, migrations: Sequence[str], *, whole: bool = False, used: _Used = _Used()
 ) -> sqlite3.Connection:
+    header = schema.read_header(folder / FILE_NAME)
     con = schema.connect(folder / FILE_NAME)
     with schema.closed_on_failure(con):
-        schema.check_header(folder / FILE_NAME, con, migrations)
+        schema.check_header(header, con, migrations)
         if used.high and not schema.version(con):
             raise sqlite3.DatabaseError("the file is empty although numbers were assigned from it")
-        if lost_commits(folder / FILE_NAME):
+        if lost_commits(folder / FILE_NAME, con):
             error = _LogDamagedError("the log is damaged: commits behind the damage are lost")
             # Closing the connection removes the log: it cannot be checked again.
             note_proven(folder, str(error))

@@ -181,15 +181,25 @@ def refuse_newer(path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
         )
 
 
-def check_header(path: Path, con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
+def read_header(path: Path) -> bytes:
+    """Return the file's header; empty if there is no file.  Raises OSError.
+
+    Only before a connection of this process is open: closing this handle would drop the locks of all of them
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEADER_BYTES)
+
+
+def check_header(header: bytes, con: sqlite3.Connection, migrations: Sequence[str] = MIGRATIONS) -> None:
     """Raise sqlite3.DatabaseError if a value of the header is damaged that SQLite takes for an instruction.
 
     With an unknown write version, every commit would fail as on a read-only disk (sqlite.org/fileformat.html, 1.3.3).
     """
     if version(con) not in range(len(migrations) + 1):
         raise sqlite3.DatabaseError(f"the header has the version {version(con)}, which no release ever wrote")
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
     if header[:16] != _MAGIC or header[18] in _WRITE_VERSIONS:
         return
     try:
@@ -211,8 +221,7 @@ def _noted_version(path: Path) -> int | None:
 
     A number that no release will ever reach is damage.
     """
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
+    header = read_header(path)
     is_ours = header[:16] == _MAGIC and int.from_bytes(header[68:72], "big") == APPLICATION_ID
     found = int.from_bytes(header[60:64], "big")
     return found if is_ours and found < _MAX_VERSION else None

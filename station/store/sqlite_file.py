@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sqlalchemy import create_engine
@@ -56,7 +57,10 @@ def open_file(path: Path, *, must_exist: bool = False) -> Database:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Plates are personal data: only the owner may read the file; SQLite gives its side files the same permissions.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        # Only a new one is opened here: closing a handle drops the locks of all connections of this process, and the
+        # next other process that closes the file deletes the log under them (sqlite.org/howtocorrupt.html, 2.2).
+        with suppress(FileExistsError):
+            os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         con = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path} cannot be opened: {error}; check the folder and its permissions") from error

@@ -359,9 +359,9 @@ def test_damaged_page_of_records_is_announced(unit):
 
 def test_damaged_log_is_remembered_over_a_power_cut(unit, monkeypatch):
     """Closing the file removes its log: what it lost is announced all the same, and its numbers are not used again."""
-    monkeypatch.setattr(adopt, "lost_commits", lambda file: file.with_name(f"{file.name}-wal").exists())
+    monkeypatch.setattr(adopt, "lost_commits", lambda file, _: file.with_name(f"{file.name}-wal").exists())
     after = cut_at(monkeypatch, unit, 2, unit.state.with_name("cut"))
-    monkeypatch.setattr(adopt, "lost_commits", lambda _: False)
+    monkeypatch.setattr(adopt, "lost_commits", lambda *_: False)
     before = after.mark()
     found, report = after.held()
     assert found[0][-1][0] == before + 1, "the tombstone"
