@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 
@@ -96,11 +96,11 @@ class VideoFile:
     @staticmethod
     def _capture(name: str) -> cv2.VideoCapture:
         known = cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG)
-        level = cv2.setLogLevel(_ERRORS)
+        level = _set_log_level(_ERRORS)
         try:
             return cv2.VideoCapture(name, cv2.CAP_FFMPEG if known else cv2.CAP_ANY)
         finally:
-            cv2.setLogLevel(level)
+            _set_log_level(level)
 
     @property
     def codec(self) -> str:
@@ -158,3 +158,9 @@ class VideoFile:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _set_log_level(level: int) -> int:
+    """Set OpenCV's; return the one before.  OpenCV 5 has the function in another place."""
+    place: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # type: ignore[attr-defined,unused-ignore]
+    return int(place.setLogLevel(level))

@@ -23,6 +23,7 @@ PACKAGES = (
     "python3-pil",
     "python3-dev",
     "gcc",
+    "make",
     "libc6-dev",
     "libcap-dev",
 )
