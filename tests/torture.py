@@ -39,6 +39,7 @@ from agent.buffer import NewRecord, OutboxReader, open_outbox, schema
 from agent.buffer.outbox import FILE_NAME, Outbox
 from agent.buffer.rows import PurgeNote
 from agent.commit import ReadCommitter
+from agent.errors import OutboxError
 from agent.hits.bodies import HitBodies
 from agent.hits.records import DECIDED
 from agent.hotlist import store as hotlist_store
@@ -334,7 +335,10 @@ def start(unit: Unit, fault: Fault | None) -> bool:
     if crash is not None:
         crash.start()
     with os.fdopen(listen, "rb") as pipe:
-        told = pipe.read()
+        told = pipe.read1()
+        if told and unit.starts % 2:
+            look(unit)
+        told += pipe.read()
     _, status = os.waitpid(pid, 0)
     if crash is not None:
         crash.join()
@@ -346,6 +350,13 @@ def start(unit: Unit, fault: Fault | None) -> bool:
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         raise BrokenPromiseError(f"start {unit.starts} with {fault} failed by itself: see above")
     return os.WIFSIGNALED(status)
+
+
+def look(unit: Unit) -> None:
+    """As `patrol-lpr doctor` does beside the running agent; the fault may come at this moment."""
+    path = unit.config.state_dir / FILE_NAME
+    with contextlib.suppress(OutboxError), contextlib.closing(OutboxReader(path)) as reader:
+        reader.stats()
 
 
 def check(unit: Unit, fault: Fault | None) -> None:
