@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -255,7 +256,8 @@ def test_files_of_earlier_versions_are_migrated_in_place(tmp_path, version):
     """Rows keep their bytes; types, priorities and counters follow from what the file said."""
     old_file(tmp_path, version)
     assert opens_slowly(tmp_path)
-    before = sqlite3.connect(tmp_path / FILE_NAME).execute("SELECT seq, payload FROM records").fetchall()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as con:
+        before = con.execute("SELECT seq, payload FROM records").fetchall()
     outbox, report = open_outbox(tmp_path, make_encoder(), limits=SMALL)
     assert (report.moved_to, opens_slowly(tmp_path)) == (None, False)
     rows = rows_of(outbox)
