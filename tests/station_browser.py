@@ -37,6 +37,14 @@ def log_in_by_form(
     page.click("main button.main")
 
 
+REFRESH = "**/static/js/refresh.js"
+
+
+def hold_refresh(page: Page) -> None:
+    """The page does not load itself again while the test does something with it; `page.unroute(REFRESH)` ends this."""
+    page.route(REFRESH, lambda route: route.abort())
+
+
 class StationPages:
     """A station that serves its pages, and people who are logged in."""
 

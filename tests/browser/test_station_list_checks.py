@@ -12,7 +12,7 @@ import pytest
 from station.accounts.rights import Role
 from station.lists import checks
 from tests.conftest import ROOT
-from tests.station_browser import StationPages
+from tests.station_browser import REFRESH, StationPages, hold_refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +81,7 @@ def look(page: Page, folder: Path, name: str) -> None:
 @pytest.mark.parametrize("dark", [False, True])
 def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pauses, tmp_path, dark):
     page = pages.page(Role.ADMINISTRATOR, dark=dark)
+    hold_refresh(page)
     begin(page)
     assert pauses.reached.wait(60)
     page.reload()
@@ -90,6 +91,8 @@ def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pau
     assert f"{int(100 * share)} % of the file is read" in page.inner_text("main")
     assert page.get_by_role("button", name="Check it").count() == 0
     look(page, tmp_path, "running")
+    page.unroute(REFRESH)
+    page.reload()
     pauses.go_on.set()
     page.wait_for_selector("h2:text('Alarm budget')")
     assert "200,000" in page.inner_text("main")
@@ -104,11 +107,13 @@ def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pau
 
 def test_check_is_stopped_on_the_page_and_another_one_is_made(pages, pauses):
     page = pages.page(Role.ADMINISTRATOR)
+    hold_refresh(page)
     begin(page)
     assert pauses.reached.wait(60)
     page.reload()
     page.click("button:text('Stop')")
     assert page.get_by_role("button", name="Check it").is_visible()
     pauses.go_on.set()
+    page.unroute(REFRESH)
     begin(page)
     page.wait_for_selector("h2:text('Alarm budget')")

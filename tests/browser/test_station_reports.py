@@ -22,7 +22,7 @@ from station.web.settings import WebSettings
 from tests.builders import UTC_NS
 from tests.hit_builders import make_disposition, make_hit_body
 from tests.signed_series import READ_ID, SignedUnit
-from tests.station_browser import log_in_by_form
+from tests.station_browser import REFRESH, hold_refresh, log_in_by_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -179,6 +179,7 @@ def test_long_count_is_shown_then_its_tables_or_it_is_stopped(served, opened, mo
 
     monkeypatch.setattr("station.web.pages.reports.make_report", slowly)
     page = opened(color_scheme=theme, bypass_csp=True)
+    hold_refresh(page)
     address = f"{served.address}/reports?definition=general&period=2026-05"
     page.goto(address)
     assert reached.wait(60)
@@ -194,6 +195,7 @@ def test_long_count_is_shown_then_its_tables_or_it_is_stopped(served, opened, mo
     page.click("text=Stop")
     page.wait_for_url(f"{served.address}/reports")
     assert page.get_by_role("button", name="Stop").count() == 0
+    page.unroute(REFRESH)
     page.goto(address)
     go_on.set()
     page.wait_for_selector("h2:text('Hits by list')")
