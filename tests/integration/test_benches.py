@@ -95,6 +95,7 @@ def test_every_bench_program_completes(name, shared, tmp_path):
         "boards": ("--boards", "6"),
         "compare_readers": ("--shared", shared, reader),
         "fused": ("--shared", shared, "--photos", 1),
+        "hotlist_card": ("--shared", shared, "--listed", 100, "--lists", 2),
         "motion": ("--tracks", 40),
         "rides": ("--shared", shared),
     }
