@@ -167,3 +167,9 @@ def wait_until(page: Page, holds: Callable[[], bool]) -> None:
             return
         page.wait_for_timeout(20)
     raise AssertionError("it never held")
+
+
+@pytest.fixture(autouse=True)
+def _counts_are_on_the_page_that_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a page of a report would load itself again under a test, on a machine that counts slowly."""
+    monkeypatch.setattr("station.web.pages.reports.AT_ONCE_S", 60.0)

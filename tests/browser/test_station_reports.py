@@ -178,6 +178,7 @@ def test_long_count_is_shown_then_its_tables_or_it_is_stopped(served, opened, mo
         return make_report(*given[:-1], told, **named)
 
     monkeypatch.setattr("station.web.pages.reports.make_report", slowly)
+    monkeypatch.setattr("station.web.pages.reports.AT_ONCE_S", 0.0)
     page = opened(color_scheme=theme, bypass_csp=True)
     hold_refresh(page)
     address = f"{served.address}/reports?definition=general&period=2026-05"
