@@ -30,6 +30,17 @@ NOW_US = UTC_NS // 1000 + 3_600_000_000
 PASSWORD = "correct horse 42"  # noqa: S105 - of tests
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 """As the station's, without its cost."""
+DOWNLOADS = frozenset(
+    {
+        "/audit/log/purges/{number}",
+        "/deployment/zones.geojson",
+        "/hits/{unit}/{hit_id}/pictures/{sha256}",
+        "/map/tiles.pmtiles",
+        "/reports/csv",
+        "/reports/print",
+    }
+)
+"""Routes of files and pictures, which are no pages."""
 
 
 class Clock:

@@ -22,6 +22,7 @@ from tests.month.draw import make_month
 from tests.month.fill import fill
 from tests.month.world import SMALL
 from tests.station_browser import StationPages
+from tests.station_web import DOWNLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +38,6 @@ AXE = AXE_FILE.read_text(encoding="utf-8")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 400, "height": 800}
 SEARCH_ID = "a-search-of-the-month"
 DAYS = f"first={SMALL.first}&days={SMALL.days + 1}"
-NO_PAGES = {
-    "/audit/log/purges/{number}",
-    "/deployment/zones.geojson",
-    "/hits/{unit}/{hit_id}/pictures/{sha256}",
-    "/map/tiles.pmtiles",
-    "/reports/csv",
-    "/reports/print",
-}
-"""Files and pictures."""
 NAVIGATION = {entry.path for module in PAGES for entry in module.navigation}
 SIGNED_OFF = {"/log-in", "/set-up/{link}", "/oidc/start", "/oidc/callback"}
 """Before somebody is logged in."""
@@ -156,7 +148,7 @@ def is_too_wide(page: Page) -> bool:
 
 def test_every_page_is_in_the_walk(walk: Walk) -> None:
     """A new page fails this test until it has an address here."""
-    assert {path for path, _, _ in routes()} == {*walk.addresses, *NO_PAGES, *SIGNED_OFF}
+    assert {path for path, _, _ in routes()} == {*walk.addresses, *DOWNLOADS, *SIGNED_OFF}
 
 
 @pytest.mark.parametrize("role", Role)
@@ -168,7 +160,7 @@ def test_a_role_opens_its_pages_and_no_other(walk: Walk, role: Role) -> None:
     opened: set[str] = set()
     found: dict[tuple[str, str], list[str]] = {}
     for path, is_public, roles in sorted(routes(), key=lambda route: route[0]):
-        if is_public or path in NO_PAGES:
+        if is_public or path in DOWNLOADS:
             continue
         address = walk.address(path, role)
         if role not in roles:
