@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import math
 import re
 import time
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from console.guard import Guard
 from console.hub import Hub
 from console.metrics import CONTENT_TYPE, ConsoleCounts, exposition
 from console.requests import RefusedError, read_request
-from console.sessions import BrowserSession, RateLimit, Sessions
+from console.sessions import BrowserSession, RateLimit, RateLimits, Sessions
 from console.state import Section, is_entry_locked, is_fresh
 from console.static_files import StaticFiles
 from console.verbs import SECRETS, VERBS, arguments_of, is_typed
@@ -59,7 +60,7 @@ class Console:
         self._commander = commander
         self._now_s = now_s
         self._sessions = Sessions()
-        self._sign_ons = RateLimit(per_s=0.2, burst=5)
+        self._sign_ons = RateLimits(per_s=0.2, burst=5)
         self._pictures = RateLimit(per_s=20, burst=60)
         self.counts = ConsoleCounts()
         self.hub = Hub(now_s, self._sessions.end_shifts)
@@ -223,14 +224,21 @@ class Console:
             raise RefusedError(404 if verb not in VERBS else 422, "bad_arguments", "not a command of the console")
         if is_typed(verb, arguments) and is_entry_locked(self.hub.state):
             raise RefusedError(423, "moving", "locked while driving")
-        if verb in SECRETS and not self._sign_ons.take(self._now_s()):
-            raise RefusedError(429, "wait", "too many attempts: wait a little")
+        if verb in SECRETS:
+            self._limit_sign_ons(request)
         if verb == "check":
             return self._check(session, arguments)
         answer = await self._send(session, verb, arguments)
         if verb == "sign_on" and (renewed := self._sessions.renew(session)) is not None:
             self._set_session(answer, renewed)
         return answer
+
+    def _limit_sign_ons(self, request: Request) -> None:
+        """Raises RefusedError if this terminal sends too many: the agent's count of attempts is shared by all."""
+        limit = self._sign_ons.of("" if request.client is None else request.client.host)
+        if not limit.take(self._now_s()):
+            wait_s = math.ceil(limit.wait_s)
+            raise RefusedError(429, "wait", f"too many attempts: wait {wait_s} seconds", wait_s)
 
     async def _send(self, session: BrowserSession, verb: str, arguments: Document) -> Response:
         self.counts.commands += 1
@@ -241,7 +249,7 @@ class Console:
             if refusal.code == "not_signed_on":
                 session.sign_off()
                 self.hub.refresh()
-            raise RefusedError(409, refusal.code, refusal.message) from refusal
+            raise RefusedError(409, refusal.code, refusal.message, refusal.wait_s) from refusal
         except AgentUnavailableError as error:
             self.counts.commands_refused += 1
             raise RefusedError(503, "unavailable", str(error)) from error
@@ -307,7 +315,7 @@ def build_app(
         Guard,
         hosts=config.hosts(port),
         scheme=config.scheme,
-        make_limit=lambda: RateLimit(per_s=50, burst=300),
+        limits=RateLimits(per_s=50, burst=300),
         now_s=now_s,
         counts=console.counts,
     )
@@ -325,7 +333,8 @@ def build_app(
 async def _answer_refused(_: Request, error: Exception) -> Response:
     """The answer to a request that was refused."""
     assert isinstance(error, RefusedError)  # noqa: S101 - registered for it alone
-    return JSONResponse({"ok": False, "error": error.code, "message": error.message}, error.status)
+    wait = {} if error.wait_s is None else {"wait_s": error.wait_s}
+    return JSONResponse({"ok": False, "error": error.code, "message": error.message, **wait}, error.status)
 
 
 def _json(document: Document) -> str:

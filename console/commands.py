@@ -58,5 +58,7 @@ def _result(line: bytes) -> Document:
     if not isinstance(answer, dict) or "ok" not in answer:
         raise AgentUnavailableError("the agent closed the connection without an answer")
     if answer["ok"] is not True:
-        raise CommandRefusedError(str(answer.get("error") or "refused"), str(answer.get("message") or "refused"))
+        wait_s = answer.get("wait_s")
+        code, message = (str(answer.get(key) or "refused") for key in ("error", "message"))
+        raise CommandRefusedError(code, message, wait_s if isinstance(wait_s, int) else None)
     return answer

@@ -24,8 +24,9 @@ class AgentUnavailableError(ConsoleError):
 class CommandRefusedError(ConsoleError):
     """The agent refused a command."""
 
-    def __init__(self, code: str, message: str) -> None:
-        """``code`` is for programs, ``message`` says what to do."""
+    def __init__(self, code: str, message: str, wait_s: int | None = None) -> None:
+        """``code`` is for programs, ``message`` says what to do, ``wait_s`` when the same can be sent again."""
         super().__init__(message)
         self.code = code
         self.message = message
+        self.wait_s = wait_s

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,10 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from console.metrics import ConsoleCounts
-    from console.sessions import RateLimit
+    from console.sessions import RateLimit, RateLimits
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_HEADER_BYTES = 16 * 1024
-MAX_ADDRESSES = 256
-"""Addresses whose rates are remembered; the one unused for longest is forgotten."""
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; font-src 'none'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -45,15 +42,14 @@ class Guard:
         *,
         hosts: frozenset[str],
         scheme: str,
-        make_limit: Callable[[], RateLimit],
+        limits: RateLimits,
         now_s: Callable[[], float],
         counts: ConsoleCounts,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._scheme = scheme
-        self._make_limit = make_limit
-        self._limits: OrderedDict[str, RateLimit] = OrderedDict()
+        self._limits = limits
         self._now_s = now_s
         self._counts = counts
 
@@ -65,22 +61,14 @@ class Guard:
 
         send = with_headers(send, HEADERS, {"cache-control": "no-store"})
         header_bytes = sum(map(len, chain(*scope["headers"])))
-        refusal = self._refusal(scope["method"], Headers(scope=scope), header_bytes, self._limit(scope))
+        limit = self._limits.of((scope.get("client") or ("",))[0])
+        refusal = self._refusal(scope["method"], Headers(scope=scope), header_bytes, limit)
         if refusal is not None:
             self._counts.refused += 1
             await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
             return
         self._counts.requests += 1
         await self._app(scope, BoundedBody(receive, MAX_BODY_BYTES, BodyTooLargeError), send)
-
-    def _limit(self, scope: Scope) -> RateLimit:
-        """One for each address: a flood from one terminal takes nothing from another."""
-        address = (scope.get("client") or ("",))[0]
-        limit = self._limits.pop(address, None) or self._make_limit()
-        self._limits[address] = limit
-        if len(self._limits) > MAX_ADDRESSES:
-            self._limits.popitem(last=False)
-        return limit
 
     def _refusal(
         self, method: str, headers: Headers, header_bytes: int, limit: RateLimit

@@ -22,13 +22,14 @@ _REQUEST_ID = re.compile(r"[0-9a-f-]{16,36}")
 
 
 class RefusedError(ConsoleError):
-    """A request that is answered with a status, a code for the page, and a message."""
+    """A request that is answered with a status, a code for the page, a message, and where known the seconds to wait."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, wait_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.wait_s = wait_s
 
 
 async def read_request(request: Request, session: BrowserSession | None) -> tuple[BrowserSession, Document]:

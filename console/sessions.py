@@ -15,6 +15,8 @@ MAX_SESSIONS = 64
 IDLE_S = 12 * 3600.0
 """A shift and its overlap; the officer's own session ends with the shift."""
 REMEMBERED_REQUESTS = 1024
+MAX_ADDRESSES = 256
+"""Addresses whose rates are remembered."""
 
 
 @dataclass(slots=True)
@@ -140,3 +142,25 @@ class RateLimit:
             return False
         self._left -= 1
         return True
+
+    @property
+    def wait_s(self) -> float:
+        """Seconds from the last :meth:`take` after which there is one again."""
+        return max(0.0, (1 - self._left) / self.per_s)
+
+
+class RateLimits:
+    """A rate for each address: what one terminal sends takes nothing from another."""
+
+    def __init__(self, per_s: float, burst: float) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._by_address: OrderedDict[str, RateLimit] = OrderedDict()
+
+    def of(self, address: str) -> RateLimit:
+        """The limit of an address; of too many, the one unused for longest is forgotten."""
+        limit = self._by_address.pop(address, None) or RateLimit(self._per_s, self._burst)
+        self._by_address[address] = limit
+        if len(self._by_address) > MAX_ADDRESSES:
+            self._by_address.popitem(last=False)
+        return limit

@@ -32,9 +32,10 @@ class Console:
         self.host = address.split("/")[2]
 
     def request(
-        self, method: str, path: str, body: Any = None, **headers: str
+        self, method: str, path: str, body: Any = None, *, source: str = "127.0.0.1", **headers: str
     ) -> tuple[int, bytes, dict[str, str]]:
-        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_MS / 1000)
+        """``source``: address from which it is sent; all of 127.0.0.0/8 is this machine."""
+        connection = http.client.HTTPConnection(self.host, timeout=PATIENCE_MS / 1000, source_address=(source, 0))
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()

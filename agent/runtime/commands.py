@@ -44,9 +44,11 @@ ERRORS = {
 class CommandRefusedError(AgentError):
     """A command that is not carried out: a code for programs and a message that says what to do."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, wait_s: int | None = None) -> None:
+        """``wait_s``: seconds after which the same command can be sent again, where that is known."""
         super().__init__(message)
         self.code = code
+        self.wait_s = wait_s
 
 
 class Officer(Protocol):
@@ -160,6 +162,8 @@ class Commands:
         except CommandRefusedError as refusal:
             self.refused += 1
             answer = {"id": number, "ok": False, "error": refusal.code, "message": str(refusal)}
+            if refusal.wait_s is not None:
+                answer["wait_s"] = refusal.wait_s
         else:
             self.answered += 1
         return encode_line(answer)

@@ -21,7 +21,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except ShiftError as error:
-        raise CommandRefusedError(error.code, str(error)) from None
+        raise CommandRefusedError(error.code, str(error), wait_s=error.wait_s) from None
 
 
 def officer_of(caller: Caller) -> OnDuty:

@@ -5,6 +5,7 @@ Comparing a PIN takes half a second and is left to the caller, between :meth:`Ga
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from agent.shift.errors import ShiftError
@@ -41,8 +42,8 @@ class Gate:
         if pin_hash is not None and attempts.of(badge, pin_hash).locked:
             self._journal.audit(badge, "sign on", badge, "locked")
             raise ShiftError("locked", "locked after too many attempts: a supervisor can lift this")
-        if (wait_s := attempts.wait_s(badge, now.t_mono_ns)) > 0:
-            raise ShiftError("wait", f"too many attempts: wait {max(1, round(wait_s))} seconds")
+        if (wait_s := math.ceil(attempts.wait_s(badge, now.t_mono_ns))) > 0:
+            raise ShiftError("wait", f"too many attempts: wait {wait_s} seconds", wait_s=wait_s)
         self._journal.change(attempts=attempts.begin(badge, pin_hash, now.t_mono_ns))
         self._journal.save(now)
         return Attempt(badge, pin_hash)

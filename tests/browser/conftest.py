@@ -32,8 +32,9 @@ PLATES = (
 class Client:
     """What a browser does, without one: session, token, commands."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, source: str = "127.0.0.1") -> None:
         self.console = console
+        self.source = source
         status, page, headers = console.request("GET", "/")
         assert status == 200
         self.cookie = headers["set-cookie"].split(";")[0]
@@ -53,7 +54,7 @@ class Client:
     def command(self, verb: str, body: Any = None, **changes: str | None) -> tuple[int, dict[str, Any]]:
         data = body if isinstance(body, str | bytes) else json.dumps(body or {})
         status, answer, headers = self.console.request(
-            "POST", f"/commands/{verb}", data, **self.headers(**changes)
+            "POST", f"/commands/{verb}", data, source=self.source, **self.headers(**changes)
         )
         self.cookie = headers.get("set-cookie", self.cookie).split(";")[0]
         return status, json.loads(answer) if answer.startswith(b"{") else {"message": answer.decode()}

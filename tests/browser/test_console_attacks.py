@@ -199,11 +199,15 @@ def test_typing_is_refused_while_driving_also_without_the_page(officer, agent):
     assert officer.command("dispose", {**confirm, "decision": "reject", "reason": "other_vehicle"})[0] == 200
 
 
-def test_sign_ons_are_limited(client):
-    """The agent counts attempts by badge; the console by time."""
-    answers = [client.command("sign_on", {**SIGN_ON, "badge": str(i), "pin": "1"})[0] for i in range(8)]
-    assert answers[:5] == [409] * 5
-    assert 429 in answers
+def test_sign_ons_are_limited_for_each_terminal(client, console):
+    """The agent counts attempts by badge; the console by time and address."""
+    answers = [client.command("sign_on", {**SIGN_ON, "badge": str(i), "pin": "1"}) for i in range(8)]
+    assert [status for status, _ in answers[:5]] == [409] * 5
+    refused = next(answer for status, answer in answers if status == 429)
+    assert refused["error"] == "wait"
+    assert 1 <= refused["wait_s"] <= 5
+    other = Client(console, source="127.0.0.3")
+    assert other.command("sign_on", {**SIGN_ON, "badge": "9", "pin": "1"})[0] == 409
 
 
 def test_flood_is_refused_and_passes(console):
@@ -213,14 +217,8 @@ def test_flood_is_refused_and_passes(console):
 
 
 def test_flood_from_one_address_leaves_the_others_alone(console):
-    """All of 127.0.0.0/8 is this machine: two addresses, as of two terminals."""
-    host, port = console.host.split(":")
-
     def ask(source):
-        connection = http.client.HTTPConnection(host, int(port), timeout=30, source_address=(source, 0))
-        with closing(connection):
-            connection.request("GET", "/static/icon.svg")
-            return connection.getresponse().status
+        return console.request("GET", "/static/icon.svg", source=source)[0]
 
     assert 429 in [ask("127.0.0.2") for _ in range(400)]
     assert ask("127.0.0.3") == 200

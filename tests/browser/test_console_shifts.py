@@ -173,6 +173,17 @@ def test_refusal_is_gone_when_the_next_try_succeeds(agent, terminal):
     assert page.locator("#message").is_hidden()
 
 
+def test_page_says_how_long_to_wait_after_too_many_attempts(agent, terminal):
+    page = terminal(SMALL)
+    page.click("#nav-shift")
+    page.fill("#sign-on [name=badge]", "4711")
+    for _ in range(6):
+        page.fill("#sign-on [name=pin]", "000000")
+        with page.expect_response("**/commands/sign_on"):
+            page.click("#sign-on [type=submit]")
+    page.wait_for_selector("#message:text-matches('^Wait [1-5] s before the next attempt$')")
+
+
 def test_all_open_shifts_are_shown(agent, terminal):
     page = terminal(SMALL)
     sign_on(page)

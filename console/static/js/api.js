@@ -39,7 +39,9 @@ export async function command(verb, body = {}, quiet = false) {
   // What was said about the last one is not about this one.
   if (!quiet) show(one("#message"), false);
   const answer = await post(`/commands/${verb}`, body);
-  if (!answer.ok && !quiet) say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error })));
+  if (!answer.ok && !quiet) {
+    say(known(`error.${answer.error}`, t("error.refused", { message: answer.message ?? answer.error }), answer));
+  }
   return answer;
 }
 

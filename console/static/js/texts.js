@@ -25,7 +25,7 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 }
 
-export const known = (key, other) => catalogue[key] ?? other;
+export const known = (key, other, values) => (key in catalogue ? t(key, values) : other);
 
 export function age(seconds) {
   const s = Math.max(0, Math.round(seconds));

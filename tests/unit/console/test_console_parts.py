@@ -15,7 +15,15 @@ from agent.view import ViewState
 from console.catalogue import FOLDER, LANGUAGES, language_of, texts
 from console.config import ConsoleConfig
 from console.errors import AgentUnavailableError, ConsoleConfigError
-from console.sessions import IDLE_S, MAX_SESSIONS, REMEMBERED_REQUESTS, RateLimit, Sessions
+from console.sessions import (
+    IDLE_S,
+    MAX_ADDRESSES,
+    MAX_SESSIONS,
+    REMEMBERED_REQUESTS,
+    RateLimit,
+    RateLimits,
+    Sessions,
+)
 from console.state import Section
 from console.verbs import VERBS, arguments_of, is_typed
 from console.viewing import note_shown, report_views
@@ -157,6 +165,19 @@ def test_rate_limit_gives_a_burst_and_then_its_rate():
     limit = RateLimit(per_s=2, burst=3)
     assert [limit.take(10.0) for _ in range(4)] == [True, True, True, False]
     assert [limit.take(11.0) for _ in range(3)] == [True, True, False]
+    assert limit.wait_s == 0.5
+
+
+def test_rates_of_addresses_are_apart_and_of_a_bounded_number():
+    limits = RateLimits(per_s=1, burst=1)
+    assert limits.of("a").take(0.0)
+    assert not limits.of("a").take(0.0)
+    for number in range(MAX_ADDRESSES - 1):
+        assert limits.of(str(number)).take(0.0)
+    assert not limits.of("a").take(0.0)
+    for number in range(MAX_ADDRESSES):
+        limits.of(f"other {number}")
+    assert limits.of("a").take(0.0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from agent.runtime.duty_file import DutyFile
 from agent.runtime.roster_file import RosterFile
 from agent.runtime.service import Service
 from agent.runtime.whereabouts import here
+from agent.shift.attempts import FIRST_DELAY_S
 from agent.sync.transfer import FileRefusedError, FileTransfer
 from protocol.roster.envelope import roster_header, sign_roster
 from protocol.seal.keys import SigningKey
@@ -168,8 +169,10 @@ def audited(parts):
 
 def test_wrong_pins_lock_out_over_the_socket_and_a_supervisor_unlocks(parts):
     with running(parts) as service:
-        codes = [ask(service, "sign_on", badge="4711", pin="000000")["error"] for _ in range(4)]
-        assert codes == ["wrong", "wrong", "wrong", "wait"]
+        answers = [ask(service, "sign_on", badge="4711", pin="000000") for _ in range(4)]
+        assert [(answer["error"], answer.get("wait_s")) for answer in answers] == [
+            ("wrong", None), ("wrong", None), ("wrong", None), ("wait", FIRST_DELAY_S),
+        ]  # fmt: skip
         on = sign_on(service, "4712")
         assert ask(service, "unlock", on["session"], badge="4711")["error"] == "not_allowed"
         assert ask(service, "unlock", badge="4711")["error"] == "not_allowed"
