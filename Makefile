@@ -36,6 +36,8 @@ system-packages: ## Install what the tests need from the operating system (or sa
 	@.ci/system-packages
 
 test: $(STAMPS)/dev system-packages lint types layers ## Everything: linters, types, layering, all tests
+	@# A module that cannot be imported is told now, not after the unit tests.
+	@$(PYTEST) tests tests/system --collect-only -qq >$(STAMPS)/collected || { tail -n 40 $(STAMPS)/collected; exit 1; }
 	$(PYTEST) tests -m 'not integration' $(UNIT)
 	$(PYTEST) tests -m integration -n 2 --dist loadfile
 

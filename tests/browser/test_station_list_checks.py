@@ -105,6 +105,42 @@ def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pau
     assert page.get_by_text("Alarm budget").count() == 0
 
 
+def test_page_that_asks_by_itself_keeps_neither_the_session_nor_takes_the_focus(pages, pauses):
+    page = pages.page(Role.ADMINISTRATOR)
+    hold_refresh(page)
+    begin(page)
+    assert pauses.reached.wait(60)
+    page.unroute(REFRESH)
+    page.reload()
+    page.evaluate("document.querySelector('progress').value = 0")
+    page.focus("button:text('Stop')")
+    with page.expect_response("**/lists/doctor") as asked:
+        page.wait_for_selector("progress:not([value='0'])")
+    assert asked.value.request.headers["x-unattended"] == "yes"
+    assert asked.value.request.resource_type == "xhr"
+    assert page.evaluate("document.activeElement.textContent") == "Stop"
+    pauses.go_on.set()
+    page.wait_for_selector("h2:text('Alarm budget')")
+
+
+def test_page_keeps_what_it_shows_while_the_station_does_not_answer(pages, pauses):
+    page = pages.page(Role.ADMINISTRATOR)
+    hold_refresh(page)
+    begin(page)
+    assert pauses.reached.wait(60)
+    page.unroute(REFRESH)
+    page.reload()
+    lost = []
+    page.route("**/lists/doctor", lambda route: (lost.append(route.request.resource_type), route.abort()))
+    with page.expect_event("requestfailed"):
+        pass
+    assert lost == ["xhr"]
+    assert page.get_by_role("progressbar").is_visible()
+    page.unroute("**/lists/doctor")
+    pauses.go_on.set()
+    page.wait_for_selector("h2:text('Alarm budget')")
+
+
 def test_check_is_stopped_on_the_page_and_another_one_is_made(pages, pauses):
     page = pages.page(Role.ADMINISTRATOR)
     hold_refresh(page)
