@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,12 @@ class WorkerContext:
         return self._stop.wait(seconds)
 
     def ask_to_stop(self) -> int:
-        """Ask the loop to end (supervisor); return the time of the first call, on the monotonic clock."""
+        """Ask the loop to end (supervisor); return the time of the first call, as ``time.monotonic_ns`` says.
+
+        Threads end in the computer's time, whatever the agent's clock is: a simulated one may run faster.
+        """
         if self._asked_ns is None:
-            self._asked_ns = self._clock.mono_ns()
+            self._asked_ns = time.monotonic_ns()
         self._stop.set()
         return self._asked_ns
 
@@ -138,7 +142,7 @@ class Supervisor:
         timeout_ns = int(timeout_s * _NS_PER_S)
         until_ns = [running.worker.ask_to_stop() + timeout_ns for running in known]
         for running, end_ns in zip(known, until_ns, strict=True):
-            running.thread.join(max(0.0, (end_ns - self._clock.mono_ns()) / _NS_PER_S))
+            running.thread.join(max(0.0, (end_ns - time.monotonic_ns()) / _NS_PER_S))
         if stuck := [f"{r.worker.name} ({_stands(r.thread)})" for r in known if r.thread.is_alive()]:
             raise ThreadStuckError(f"threads did not end within {timeout_s:g} s: {', '.join(stuck)}")
         for running in known:

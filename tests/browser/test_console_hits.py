@@ -139,6 +139,17 @@ def test_later_keeps_the_hit_in_the_queue(agent, page):
     page.wait_for_selector("#hit:visible")
 
 
+def test_hit_that_waited_shows_how_old_its_list_is_now(agent, page):
+    agent.hit(a_hit(1))
+    wait_for_hit(page, "blind")
+    page.keyboard.press("Escape")
+    agent.become(utc_us=agent.state["utc_us"] + 4 * 3_600_000_000)
+    page.click("#nav-queue")
+    page.click("#hits li button")
+    page.click("#hit-choices button:text-is('6KYN051')")
+    page.wait_for_selector("#hit-list bdi:text-is('list 7 h old')")
+
+
 def test_next_hit_waits_until_the_officer_is_done(agent, page):
     """What is under a finger does not change."""
     agent.hit(a_hit(1))

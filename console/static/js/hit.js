@@ -27,8 +27,9 @@ function setLong(element, text, limit) {
 }
 
 export class HitView {
-  // `onClose` when the officer is done with it.
-  constructor(onClose) {
+  // `onClose` when the officer is done with it; `utcUs` gives the unit's time, null while it is unknown.
+  constructor(onClose, utcUs) {
+    this.utcUs = utcUs;
     this.hit = null;
     this.panel = null;
     this.picked = new Set();
@@ -134,7 +135,9 @@ export class HitView {
   // The age first: a long name must not push it off the screen.
   drawProvenance(isBlind) {
     const { listed } = this.hit;
-    const old = listed.age_s === null || listed.age_s === undefined ? null : t("hit.old_list", { age: age(listed.age_s) });
+    // A hit can wait in the queue for hours: the list is as old as it is now.
+    const ageS = this.utcUs() && listed.as_of_utc_us ? (this.utcUs() - listed.as_of_utc_us) / 1e6 : listed.age_s ?? null;
+    const old = ageS === null ? null : t("hit.old_list", { age: age(ageS) });
     const parts = isBlind ? [] : [listed.stale ? t("unit.stale") : null, old, listed.list_name, listed.owner].filter(Boolean);
     const element = one("#hit-list");
     const text = parts.join(" · ");

@@ -14,7 +14,7 @@ import { startWatched } from "./watched.js";
 
 const VIEWS = ["now", "queue", "unit", "shift", "settings"];
 const state = { reads: [], hits: [], unit: {}, beat: null, beatMs: 0, passenger: sessionStorage.getItem("passenger") === "yes", seen: new Set() };
-const hitView = new HitView(() => { state.seen.add(state.lastHit); nextHit(); });
+const hitView = new HitView(() => { state.seen.add(state.lastHit); nextHit(); }, () => state.beat?.utc_us ?? null);
 
 // The unit's monotonic clock now: ages go on between two heartbeats.
 const nowUs = () => (state.beat?.mono_us ?? 0) + (performance.now() - state.beatMs) * 1000;

@@ -142,3 +142,24 @@ def test_all_loops_are_asked_to_stop_before_any_is_joined(supervisor: Supervisor
 
     assert not supervisor.alive("a")
     assert not supervisor.alive("b")
+
+
+def test_threads_have_their_time_to_end_under_a_clock_that_runs_faster() -> None:
+    """A simulated clock says nothing of how long a thread of this computer takes."""
+
+    class Fast(HandClock):
+        def mono_ns(self) -> int:
+            self.now_ns += 3_600_000_000_000
+            return self.now_ns
+
+    ended = threading.Event()
+
+    def slow(worker: WorkerContext) -> None:
+        worker.pause(60)
+        ended.wait(0.2)
+
+    supervisor = Supervisor(Fast())
+    supervisor.spawn("vision", slow)
+    supervisor.stop("vision", timeout_s=30)
+
+    assert not supervisor.alive("vision")
