@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from console.guard import Guard
 from console.metrics import ConsoleCounts
+from console.sessions import RateLimits
 from protocol.http_page import BoundedBody, is_length_within
 from station.web.guard import Guard as StationGuard
 
@@ -53,11 +54,6 @@ def test_a_body_in_parts_is_counted(parts):
         assert asyncio.run(read()) == parts
 
 
-class Always:
-    def take(self, now_s):
-        return True
-
-
 @pytest.mark.parametrize("length", ["9" * 5_000, "16385", "x"])
 def test_the_console_refuses_a_length_that_is_none(length):
     """A number of thousands of digits was an error of the console."""
@@ -69,8 +65,9 @@ def test_the_console_refuses_a_length_that_is_none(length):
     async def never(*_):
         raise AssertionError
 
+    limits = RateLimits(per_s=1, burst=1)
     guard = Guard(
-        never, hosts=frozenset({"h"}), scheme="http", make_limit=Always, now_s=lambda: 0.0, counts=ConsoleCounts()
+        never, hosts=frozenset({"h"}), scheme="http", limits=limits, now_s=lambda: 0.0, counts=ConsoleCounts()
     )
     headers = {"host": "h", "origin": "http://h", "content-type": "application/json", "content-length": length}
     scope = {
