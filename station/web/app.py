@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from protocol.errors import PatrolError
+from protocol.http_page import SAFE_METHODS
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
@@ -25,6 +26,7 @@ from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
+from station.web.paths import page_path
 from station.web.request_counts import CountRequests, RequestCounts
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import API, Needs
@@ -171,9 +173,10 @@ def _refuse(request: Request, error: Exception) -> Response:
     status, code, message = _told(error)
     if request.url.path.startswith(API):
         return JSONResponse({"code": code, "message": message}, status)
-    first = "/log-in" if isinstance(error, LogInNeededError) else "/purpose"
     if isinstance(error, LogInNeededError | PurposeNeededError):
-        return RedirectResponse(f"{first}?next={quote(request.url.path, safe='')}", 303)
+        first = "/log-in" if isinstance(error, LogInNeededError) else "/purpose"
+        unsent = "" if request.method in SAFE_METHODS else "&unsent=yes"
+        return RedirectResponse(f"{first}?next={quote(page_path(request), safe='')}{unsent}", 303)
     desk: Desk = request.app.state.desk
     title = HTTPStatus(status).phrase
     values: dict[str, Any] = {"title": title, "message": message, "status": status}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from station.web.paths import page_path
 from station.web.shown import FILTERS
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Desk:
         shared = {
             "station": self.settings.station,
             "theme": theme if theme in THEMES else "",
-            "path": request.url.path,
+            "path": page_path(request),
             "visit": None,
             "csrf": "",
             "navigation": (),

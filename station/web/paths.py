@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from starlette.routing import Match
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 _OWN = re.compile(r"/(?:[A-Za-z0-9_][A-Za-z0-9_./-]*)?")
 
@@ -11,6 +17,22 @@ _OWN = re.compile(r"/(?:[A-Za-z0-9_][A-Za-z0-9_./-]*)?")
 def own_path(wanted: str) -> str:
     """Return the path if it is one of this station, else the first page: nobody is sent to another site."""
     return wanted if _OWN.fullmatch(wanted) else "/"
+
+
+def page_path(request: Request) -> str:
+    """Return the path of the request if a browser can open it, else that of the nearest page above it.
+
+    What a form is sent to is often no page: whoever was sent back to it would be refused.
+    """
+    path: str = request.scope["path"]
+    while path and not _is_page(request, path):
+        path = path.rpartition("/")[0]
+    return own_path(path or "/")
+
+
+def _is_page(request: Request, path: str) -> bool:
+    asked = {**request.scope, "type": "http", "method": "GET", "path": path}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.router.routes)
 
 
 def unit_path(unit: str) -> str:

@@ -20,12 +20,13 @@ from station.web.visit import Needs, Visit
 
 router = APIRouter(dependencies=SAFE_TEXTS)
 _YEAR_S = 366 * 86_400
+_UNSENT = "You were not logged in any more: what you sent was not done. Log in, and do it again."
 
 
 @router.get("/log-in", include_in_schema=False)
-def log_in_form(request: Request, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-    """The form."""
-    return _form(request, "", next, 200)
+def log_in_form(request: Request, next: str = "/", unsent: str = "") -> Response:  # noqa: A002 - the name in the address
+    """The form; ``unsent`` is given if somebody is here because a form came too late."""
+    return _form(request, _UNSENT if unsent else "", next, 200)
 
 
 @router.post("/log-in", include_in_schema=False)

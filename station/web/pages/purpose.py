@@ -18,12 +18,13 @@ from station.web.visit import Needs, Visit
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Anybody = Annotated[Visit, Depends(Needs(None))]
 _MIN_LETTERS = 3
+_UNSENT = "There was no purpose, or its hour was over: what you sent was not done. Give both, and do it again."
 
 
 @router.get("/purpose", include_in_schema=False)
-def purpose_form(visit: _Anybody, next: str = "/") -> Response:  # noqa: A002 - the name in the address
-    """The form."""
-    return _form(visit, "", next, 200)
+def purpose_form(visit: _Anybody, next: str = "/", unsent: str = "") -> Response:  # noqa: A002 - the name in the address
+    """The form; ``unsent`` is given if somebody is here because a form came too late."""
+    return _form(visit, _UNSENT if unsent else "", next, 200)
 
 
 @router.post("/purpose", include_in_schema=False)
