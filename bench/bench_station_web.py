@@ -30,10 +30,10 @@ from station.planning import Planning
 from station.query.bound import MAX_READS, ReadBound
 from station.query.export import iso
 from station.store import open_store
-from station.web.app import needs_of
 from station.web.page_list import PAGES
 from station.web.serve import WebServer
 from station.web.settings import WebSettings
+from station.web.visit import needs_of
 from tests.month.deploy import deploy
 from tests.month.draw import make_month
 from tests.month.fill import fill as fill_month

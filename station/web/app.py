@@ -26,19 +26,17 @@ from station.web.desk import FOLDER, Desk, environment
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
 from station.web.guard import Guard
 from station.web.page_list import PAGES
-from station.web.paths import page_path
+from station.web.paths import API, page_path
 from station.web.request_counts import CountRequests, RequestCounts
 from station.web.texts import SAFE_TEXTS
-from station.web.visit import API, Needs
+from station.web.visit import Needs, needs_of
 from station.web.worker import Worker, search_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from fastapi import Request
-    from fastapi.dependencies.models import Dependant
     from starlette.responses import Response
-    from starlette.routing import BaseRoute
 
     from protocol.seal import KeyRing
     from station.accounts.passwords import Hasher
@@ -145,18 +143,6 @@ def _needs_of_forms(page: PageModule) -> dict[str, Needs]:
     ]
     found = {route.path: needs_of(route) for route in forms if route.path in page.body_limits}
     return {path: needs for path, needs in found.items() if needs is not None}
-
-
-def needs_of(route: BaseRoute) -> Needs | None:
-    """Return what a route needs; None for a public one."""
-    return next(_needs(route.dependant), None) if isinstance(route, APIRoute) else None
-
-
-def _needs(dependant: Dependant) -> Iterator[Needs]:
-    if isinstance(dependant.call, Needs):
-        yield dependant.call
-    for inner in dependant.dependencies:
-        yield from _needs(inner)
 
 
 def _refuse_open_routes(page: PageModule) -> None:

@@ -9,14 +9,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from protocol import http_page
 from protocol.http_page import OWN_SITES, SAFE_METHODS, BoundedBody, is_length_within, with_headers
+from station.web.paths import API
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 MAX_BODY_BYTES = 64 * 1024
@@ -70,7 +72,7 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refusal(scope["method"], headers, sum(map(len, chain(*scope["headers"]))), limit)
         if refusal is not None:
-            await PlainTextResponse(refusal[1], refusal[0])(scope, receive, send)
+            await _answer(scope["path"], *refusal)(scope, receive, send)
             return
         await self._app(scope, BoundedBody(receive, limit, BodyTooLargeError), send)
 
@@ -88,6 +90,13 @@ class Guard:
             (is_foreign, 403, "request of another origin"),
         )
         return next(((status, why) for failed, status, why in checks if failed), None)
+
+
+def _answer(path: str, status: int, why: str) -> Response:
+    """As a route answers an error: JSON for programs."""
+    if path.startswith(API):
+        return JSONResponse({"code": "http", "message": why}, status)
+    return PlainTextResponse(why, status)
 
 
 def _is_own(method: str, headers: Headers) -> bool:

@@ -11,6 +11,8 @@ from starlette.routing import Match
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+API = "/api/"
+"""Where the routes for programs begin."""
 _OWN = re.compile(r"/(?:[A-Za-z0-9_][A-Za-z0-9_./-]*)?")
 
 

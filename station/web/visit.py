@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from station.asker import Asker
@@ -18,16 +19,22 @@ from station.commands import Commands
 from station.errors import PurposeError
 from station.query import Query
 from station.web.errors import LogInNeededError, PurposeNeededError, RefusedError
+from station.web.paths import API
 from station.web.texts import FORMS, content_kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fastapi.dependencies.models import Dependant
     from starlette.responses import Response
+    from starlette.routing import BaseRoute
 
     from station.accounts.accounts import Person
     from station.accounts.rights import Right
     from station.web.desk import Desk
 
-API = "/api/"
+PURPOSE, CASE_NUMBER = "x-purpose", "x-case-number"
+"""Headers of a program's look-up."""
 UNATTENDED = "x-unattended"
 """Header of what a script of a page asks for without anybody having touched it."""
 _BEARER = "Bearer "
@@ -124,6 +131,18 @@ class Needs:
         return Visit(request, desk, person, asker)
 
 
+def needs_of(route: BaseRoute) -> Needs | None:
+    """Return what a route needs; None for a public one."""
+    return next(_needs(route.dependant), None) if isinstance(route, APIRoute) else None
+
+
+def _needs(dependant: Dependant) -> Iterator[Needs]:
+    if isinstance(dependant.call, Needs):
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _needs(inner)
+
+
 def _person(request: Request, desk: Desk, *, used: bool) -> Person:
     told = request.headers.get("authorization", "")
     if told:
@@ -147,10 +166,19 @@ def _refuse_forged(request: Request, person: Person, csrf: str) -> None:
         raise RefusedError(403, "forged", "this form is out of date: load the page again")
 
 
+def _header(request: Request, name: str) -> str:
+    """Return a header's text.  Starlette takes it for Latin-1; programs send what they have, which is UTF-8."""
+    text = request.headers.get(name, "")
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return text
+
+
 def _asker(request: Request, person: Person) -> Asker:
     session = person.session
     purpose, case_number = (
-        (request.headers.get("x-purpose", ""), request.headers.get("x-case-number", ""))
+        (_header(request, PURPOSE), _header(request, CASE_NUMBER))
         if session is None
         else (session.purpose, session.case_number)
     )

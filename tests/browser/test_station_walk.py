@@ -13,10 +13,10 @@ from station.asker import Asker
 from station.planning import Planning
 from station.rollout import Rollouts
 from station.store.rows_accounts import SearchRow
-from station.web.app import needs_of
 from station.web.page_list import PAGES
 from station.web.pages.search import KIND
 from station.web.search_body import SearchBody
+from station.web.visit import needs_of
 from tests.month.deploy import deploy
 from tests.month.draw import make_month
 from tests.month.fill import fill

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from cli.station import app
 from station.accounts.rights import RIGHTS, Role
-from station.web.app import needs_of
 from station.web.page_list import PAGES
+from station.web.visit import needs_of
 from tests.station_web import open_web
 
 _LINE = re.compile(r"^\| `([A-Z]+) (/api/1/\S+)` \| ([a-z-]*) *\| (yes)? *\|", re.MULTILINE)

@@ -8,8 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 from station.accounts.rights import RIGHTS, Role
-from station.web.app import needs_of
 from station.web.page_list import PAGES
+from station.web.visit import needs_of
 from tests.station_people import fill
 from tests.station_web import open_web
 

@@ -8,8 +8,9 @@ from itertools import count
 import pytest
 
 from station.accounts.rights import RIGHTS, Right, Role
-from station.web.app import PUBLIC, needs_of
+from station.web.app import PUBLIC
 from station.web.page_list import PAGES
+from station.web.visit import needs_of
 from tests.station_web import open_web
 
 ANYBODY = None
