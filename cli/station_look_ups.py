@@ -27,6 +27,7 @@ from hw.output import output, text_output
 from protocol.seal import load_keyring
 from station.query import READ_SCHEMA, Circle, ReadSearch, hit_values
 from station.query.export import flat_values
+from station.query.plates import wanted as wanted_plates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,7 @@ def search(
 ) -> None:
     """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
     wanted = ReadSearch(
-        plates=tuple(plates or ()),
+        plates=wanted_plates(plates or ()),
         region=region,
         unit=unit,
         camera=camera,

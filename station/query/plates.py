@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 from station.errors import StoreError
+from station.store.plates import normal
+
+__all__ = ["MAX_LENGTH", "MAX_TEXTS", "look_alikes", "normal", "wanted"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_LENGTH = 32
 MAX_TEXTS = 1024
@@ -13,9 +19,15 @@ _GROUPS = ("0ODQ", "1IL", "2Z", "5S", "6G", "8B", "UV")
 _ALIKE = {character: group for group in _GROUPS for character in group}
 
 
-def normal(typed: str) -> str:
-    """Return a plate in capitals without spaces, hyphens and dots; wildcards stay."""
-    return "".join(character for character in typed.upper() if character not in " -.\t")
+def wanted(typed: Iterable[str]) -> tuple[str, ...]:
+    """Return plates that were typed as a search has them, without those that are any text.
+
+    Raises StoreError for one that is only spaces or dashes: a search without it would find all reads.
+    """
+    plates = [normal(plate) for plate in typed]
+    if not all(plates):
+        raise StoreError("a plate has at least one letter, digit or wildcard")
+    return tuple(plate for plate in plates if plate.strip("*"))
 
 
 def look_alikes(plate: str) -> tuple[str, ...]:

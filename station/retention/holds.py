@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from protocol.errors import DocumentError
 from protocol.merkle.documents import HoldRelease, HoldScope, HoldStatement, document_hash, parse_document
 from station.errors import HoldError, StoreError
+from station.store.plates import normal
 from station.store.rows import AuditRow, HoldRow
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def hold_scope(
     try:
         return HoldScope(
             ids=tuple(record_id.lower() for record_id in ids) or None,
-            plate=None if plate is None else plate.strip().upper(),
+            plate=None if plate is None else normal(plate),
             unit=unit,
             case=case,
             since_us=since_us,

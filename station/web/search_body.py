@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from station.errors import StoreError
 from station.query import Circle, Polygon, ReadSearch
-from station.query.plates import MAX_LENGTH, look_alikes, normal
+from station.query.plates import MAX_LENGTH, look_alikes, wanted
 from station.web.errors import RefusedError
 from station.web.texts import is_storable
 
@@ -24,6 +24,8 @@ _Degrees = Annotated[float, Field(allow_inf_nan=False)]
 _MAX_TEXTS = 1024
 _MAX_PATTERNS = 256
 """With wildcards, each of which is compared by itself."""
+_MAX_PARTS, _LONGEST_PLATE = 3, 10
+"""Of one plate that is written with spaces."""
 _MAX_INT = 2**63
 """Of the database."""
 _NO_PLACE = "this is not where a page starts: search again"
@@ -68,8 +70,7 @@ class SearchBody(BaseModel):
             raise RefusedError(400, "search", str(error)) from error
 
     def _search(self) -> ReadSearch:
-        plates = [normal(plate) for plate in self.plates]
-        plates = [plate for plate in plates if plate.strip("*")]
+        plates = list(wanted(self.plates))
         if self.look_alike:
             plates = [text for plate in plates for text in look_alikes(plate)]
         if self.contains:
@@ -105,7 +106,7 @@ def body_of_form(fields: dict[str, str]) -> SearchBody:
     """Return the search of a form, whose empty fields are not given.  Raises RefusedError with what is wrong."""
     values: dict[str, Any] = {name: value for name, value in fields.items() if value.strip()}
     if "plates" in values:
-        values["plates"] = [plate for plate in values["plates"].replace(",", " ").split() if plate]
+        values["plates"] = plates_of(values["plates"])
     try:
         if drawn := values.pop("drawn", ""):
             values["polygon"] = numbers_of(drawn)
@@ -116,6 +117,18 @@ def body_of_form(fields: dict[str, str]) -> SearchBody:
         raise RefusedError(400, "search", f"{str(name).replace('_', ' ')}: {first['msg']}") from error
     except ValueError as error:
         raise RefusedError(400, "area", "this is no area: draw it again") from error
+
+
+def plates_of(typed: str) -> list[str]:
+    """Return the plates of a form: with commas or spaces between, or one that is written with spaces."""
+    found = []
+    for part in typed.split(","):
+        words = part.split()
+        found += words
+        joined = "".join(words)
+        if 1 < len(words) <= _MAX_PARTS and len(joined) <= _LONGEST_PLATE:
+            found.append(joined)
+    return found
 
 
 def usable_fields(fields: dict[str, str]) -> SearchBody:
