@@ -6,6 +6,8 @@ It says who somebody is.  What they may do is the station's: without an account 
 from __future__ import annotations
 
 import secrets
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,22 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from station.errors import AccountError
+from station.errors import AccountError, BusyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _TIMEOUT_S = 10.0
 _ALGORITHMS = ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "EdDSA"]
 """None that signs with the client's own secret, and never ``none``."""
+MAX_AT_ONCE = 8
+"""Log-ins that wait for the service."""
+_AWAY = "the agency's log-in service cannot be reached: try again later"
+_NOBODY = "the agency's log-in service did not identify the person: try again"
+_INVALID = (
+    httpx.HTTPError, httpx.InvalidURL, OAuthError, JoseError, KeyError, ValueError, TypeError, AttributeError,
+)  # fmt: skip
+"""What our libraries raise: for JSON of other types than the protocol's they have no errors of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +57,12 @@ class OidcClient:
         self._settings = settings
         self._clock_us = clock_us
         self._transport = transport
+        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
 
     def begin(self) -> tuple[str, dict[str, str]]:
         """Begin a log-in; return where the browser goes, and what it keeps until it comes back."""
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        with self._client() as client:
+        with self._place(), self._client() as client, _refused(_AWAY):
             found = self._discover(client)
             url, state = client.create_authorization_url(
                 found["authorization_endpoint"], nonce=nonce, code_verifier=verifier
@@ -60,16 +71,15 @@ class OidcClient:
 
     def finish(self, code: str, nonce: str, verifier: str) -> str:
         """Exchange the code; return who the person is at the service."""
-        with self._client() as client:
-            found = self._discover(client)
-            try:
+        with self._place(), self._client() as client:
+            with _refused(_AWAY):
+                found = self._discover(client)
+            with _refused(_NOBODY):
                 token = client.fetch_token(found["token_endpoint"], code=code, code_verifier=verifier)
                 keys = KeySet.import_key_set(client.request("GET", found["jwks_uri"], withhold_token=True).json())
                 claims = jwt.decode(token["id_token"], keys, algorithms=_ALGORITHMS).claims
                 self._check(claims, nonce)
-            except (httpx.HTTPError, OAuthError, JoseError, KeyError, ValueError) as error:
-                raise AccountError("the agency's log-in service did not identify the person: try again") from error
-        return str(claims["sub"])
+                return _subject_of(claims)
 
     def _check(self, claims: dict[str, Any], nonce: str) -> None:
         now_s = self._clock_us() // 1_000_000
@@ -106,12 +116,36 @@ class OidcClient:
 
     def _discover(self, client: OAuth2Client) -> dict[str, Any]:
         address = f"{self._settings.issuer.rstrip('/')}/.well-known/openid-configuration"
-        try:
-            found = client.request("GET", address, withhold_token=True).raise_for_status().json()
-            if found["issuer"] != self._settings.issuer:
-                raise AccountError("the agency's log-in service has another name than its issuer")
-        except (httpx.HTTPError, KeyError, ValueError) as error:
-            if isinstance(error, AccountError):
-                raise
-            raise AccountError("the agency's log-in service cannot be reached: try again later") from error
+        found = client.request("GET", address, withhold_token=True).raise_for_status().json()
+        if found["issuer"] != self._settings.issuer:
+            raise AccountError("the agency's log-in service has another name than its issuer")
         return dict(found)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """Each waits for the service in a thread; strangers begin log-ins, and other people's pages need some, too."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError("many log in at this moment: try again in a few seconds")
+        try:
+            yield
+        finally:
+            self._places.release()
+
+
+def _subject_of(claims: dict[str, Any]) -> str:
+    """Raises ValueError for a text that no account can have."""
+    subject = str(claims["sub"])
+    if not subject.isprintable():
+        raise ValueError("the subject cannot be printed")
+    return subject
+
+
+@contextmanager
+def _refused(message: str) -> Iterator[None]:
+    """Whatever the service answers is refused with this message if it is not what the protocol has."""
+    try:
+        yield
+    except AccountError:
+        raise
+    except _INVALID as error:
+        raise AccountError(message) from error

@@ -18,7 +18,7 @@ from protocol.http_page import SAFE_METHODS
 from station.accounts.accounts import Accounts
 from station.accounts.log_in import LogIn
 from station.accounts.passwords import Passwords, argon2id
-from station.errors import AccountError, BoundError, PurposeError, ScopeError, StoreError, WebError
+from station.errors import AccountError, BoundError, BusyError, PurposeError, ScopeError, StoreError, WebError
 from station.jobs import Jobs
 from station.lists.checks import ListChecks
 from station.query.bulk import Exports
@@ -181,6 +181,8 @@ def _told(error: Exception) -> tuple[int, str, str]:
             told = 403, "bound", str(error)
         case ScopeError() | HTTPException(status_code=HTTPStatus.NOT_FOUND):
             told = 404, "unknown", "there is nothing at this address"
+        case BusyError():
+            told = 503, "busy", str(error)
         case AccountError():
             told = 400, "account", str(error)
         case RequestValidationError():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from station.errors import AccountError
+from station.errors import AccountError, BusyError
 from station.web.errors import RefusedError
 from station.web.page import PageModule
 from station.web.pages.log_in import with_session
@@ -60,6 +60,8 @@ def callback(request: Request, code: str = "", state: str = "") -> Response:
         raise RefusedError(400, "oidc", "this log-in was not begun in this browser: begin again")
     try:
         secret, _ = desk.log_in.log_in_subject(desk.oidc.finish(code, known[1], known[2]))
+    except BusyError:
+        raise  # nothing was used up: the browser can load this again
     except AccountError as error:
         values = {"title": "Not logged in", "message": str(error), "status": 403}
         return HTMLResponse(desk.render("error.html", request, values), 403)

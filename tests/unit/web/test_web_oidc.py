@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -12,7 +14,7 @@ from joserfc.jwk import RSAKey
 from typer.testing import CliRunner
 
 from cli.station import app
-from station.accounts.oidc import OidcClient, OidcSettings
+from station.accounts.oidc import MAX_AT_ONCE, OidcClient, OidcSettings
 from station.asker import Asker, Scope
 from station.errors import WebError
 from station.store import open_store
@@ -27,12 +29,17 @@ class Service:
 
     def __init__(self) -> None:
         self.nonce, self.changes, self.key, self.is_down = "", {}, KEY, False
+        self.instead = {}
+        """By path: what is answered in place of what the protocol has."""
         self.asked = []
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         if self.is_down:
             raise httpx.ConnectError("down")
         path = request.url.path
+        told = next((answer for end, answer in self.instead.items() if path.endswith(end)), None)
+        if told is not None:
+            return httpx.Response(200, content=told)
         if path.endswith("openid-configuration"):
             names = ("authorization", "token")
             found = {f"{name}_endpoint": f"{ISSUER}/{name}" for name in names}
@@ -150,3 +157,84 @@ def test_a_service_without_tls_is_refused(tmp_path, issuer):
     done = CliRunner().invoke(app, ["--db", str(tmp_path / "s.db"), "web", "--oidc-issuer", issuer, *named])
     assert done.exit_code != 0
     assert isinstance(done.exception, WebError) or "must be https" in done.output
+
+
+_FOUND = {
+    "issuer": ISSUER, "authorization_endpoint": f"{ISSUER}/authorization", "token_endpoint": f"{ISSUER}/token",
+    "jwks_uri": f"{ISSUER}/keys",
+}  # fmt: skip
+STRANGE = {
+    "configuration is a list": ("openid-configuration", []),
+    "configuration is null": ("openid-configuration", None),
+    "configuration is a page": ("openid-configuration", b"<html>maintenance</html>"),
+    "no authorization": ("openid-configuration", {"issuer": ISSUER}),
+    "token is null": ("openid-configuration", {**_FOUND, "token_endpoint": None}),
+    "keys have a line break": ("openid-configuration", {**_FOUND, "jwks_uri": "https://a\n"}),
+    "keys are a list": ("/keys", []),
+    "keys are a text": ("/keys", {"keys": "abc"}),
+    "a key is empty": ("/keys", {"keys": [{}]}),
+    "tokens are null": ("/token", None),
+    "identity is null": ("/token", {"access_token": "x", "id_token": None}),
+    "identity is a list": ("/token", {"access_token": "x", "id_token": ["a"]}),
+    "identity is no token": ("/token", {"access_token": "x", "id_token": "a.b.c"}),
+}
+
+
+@pytest.mark.parametrize(("path", "told"), STRANGE.values(), ids=STRANGE)
+def test_a_service_that_answers_something_else_is_told_and_nobody_is_in(web, service, path, told):
+    """Such as the page of a proxy while the service is maintained: no error of the station's own."""
+    browser = web.browser()
+    asked = begin(browser, service)
+    service.instead = {path: told if isinstance(told, bytes) else json.dumps(told).encode()}
+    answer = browser.get("/oidc/callback", params={"code": "c", "state": asked["state"][0]})
+    assert answer.status_code == 403
+    assert "the agency&#39;s log-in service" in answer.text
+    assert browser.get("/").status_code == 303
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"[]",
+        b"null",
+        b"<html>",
+        json.dumps({"issuer": ISSUER}),
+        json.dumps({**_FOUND, "authorization_endpoint": 5}),
+    ],
+)
+def test_a_service_whose_configuration_is_something_else_is_told(web, service, told):
+    service.instead = {"openid-configuration": told}
+    answer = web.browser().get("/oidc/start")
+    assert answer.status_code == 400
+    assert "cannot be reached" in answer.text
+
+
+@pytest.mark.parametrize("subject", ["s-1\0", "s-1\n"])
+def test_a_subject_that_no_account_can_have_is_refused(web, service, subject):
+    browser = web.browser()
+    asked = begin(browser, service)
+    service.changes = {"sub": subject}
+    assert browser.get("/oidc/callback", params={"code": "c", "state": asked["state"][0]}).status_code == 403
+
+
+def test_strangers_who_begin_log_ins_take_no_thread_from_other_pages(tmp_path):
+    """Each waits for a service that does not answer: all threads of the pages would wait with them."""
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(_: httpx.Request) -> httpx.Response:
+        begun.release()
+        go_on.wait(30)
+        raise httpx.ReadTimeout("slow")
+
+    settings = OidcSettings(ISSUER, "station", "secret", "https://lpr.example.org")
+    web = Web(open_store(tmp_path / "s.db"), oidc=OidcClient(settings, Clock(), httpx.MockTransport(slow)))
+    with ThreadPoolExecutor(MAX_AT_ONCE) as strangers:
+        waiting = [strangers.submit(web.browser().get, "/oidc/start") for _ in range(MAX_AT_ONCE)]
+        try:
+            assert all(begun.acquire(timeout=30) for _ in waiting)
+            busy = web.browser().get("/oidc/start")
+            assert busy.status_code == 503
+            assert "try again" in busy.text
+        finally:
+            go_on.set()
+        assert {one.result().status_code for one in waiting} == {400}
