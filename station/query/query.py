@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from station.store.search import Place, ReadSearch
 
 READ_SCHEMA = "read/1"
+OTHERS_UNIT = "a unit of another agency"
 _MAX_STAGES = 3
 _EXPORT_PAGE = 500
 
@@ -448,8 +449,15 @@ class Query:
         self.export_log(out, ring, [number])
 
     def log_state(self) -> LogState:
-        """Return size, latest checkpoint and witnesses of the audit log."""
+        """Return size, latest checkpoint and witnesses of the audit log; of other agencies' units not the names."""
         state = log_state(self._store)
+        if not self._asker.scope.is_all:
+            names = {*(one.unit for one in state.witnesses), *state.refused_by}
+            own = {name for name in names if self._store.has_unit(name, self._asker.scope)}
+            # That the log was altered, they must know; not by whose unit.
+            refused = dict.fromkeys(name if name in own else OTHERS_UNIT for name in state.refused_by)
+            witnesses = tuple(one for one in state.witnesses if one.unit in own)
+            state = replace(state, witnesses=witnesses, refused_by=tuple(refused))
         self._note("show audit log", state.size)
         return state
 

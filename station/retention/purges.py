@@ -22,7 +22,7 @@ from protocol.merkle.documents import (
 )
 from protocol.wire.codec import decode
 from protocol.wire.control.unit_state import Health
-from station.errors import StoreError
+from station.errors import ScopeError, StoreError
 from station.store.rows import AuditRow, PurgeResult, PurgeRow
 
 if TYPE_CHECKING:
@@ -171,7 +171,12 @@ class Purger:
         return gone
 
     def stored(self) -> list[StoredPurge]:
-        """Return all purges, oldest first; recorded in the audit trail.  Raises StoreError for an altered one."""
+        """Return all purges, oldest first; recorded in the audit trail.
+
+        Raises StoreError for an altered one, and ScopeError for an account that may see a part: they count the records
+        of every agency.
+        """
+        self._refuse_unless_all()
         found = [stored_purge(row) for row in self._store.holds.purges()]
         with self._store.transaction():
             self._store.audit(
@@ -183,7 +188,11 @@ class Purger:
         return found
 
     def certificate(self, number: int) -> bytes | None:
-        """Return the bytes of a certificate, None if there is none; recorded in the audit trail."""
+        """Return the bytes of a certificate, None if there is none; recorded in the audit trail.
+
+        Raises ScopeError as :meth:`stored`.
+        """
+        self._refuse_unless_all()
         found = next((row.certificate for row in self._store.holds.purges() if row.number == number), None)
         asker = self._asker
         row = AuditRow(
@@ -193,6 +202,10 @@ class Purger:
         with self._store.transaction():
             self._store.audit(row)
         return found
+
+    def _refuse_unless_all(self) -> None:
+        if not self._asker.scope.is_all:
+            raise ScopeError("purges are of all agencies and units: they need an account that may see all of them")
 
 
 def stored_purge(row: PurgeRow) -> StoredPurge:

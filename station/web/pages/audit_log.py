@@ -20,9 +20,10 @@ _Auditor = Annotated[Visit, Depends(Needs(Right.AUDIT))]
 
 @router.get("/audit/log", include_in_schema=False)
 def state(visit: _Auditor) -> Response:
-    """Size, checkpoint, witnesses and purges."""
+    """Size, checkpoint, witnesses and purges; purges for those who may see all."""
     purger = Purger(visit.desk.store, visit.asker, visit.desk.clock_us)
-    return visit.page("audit-log.html", state=visit.query.log_state(), purges=purger.stored()[::-1])
+    purges = purger.stored()[::-1] if visit.asker.scope.is_all else None
+    return visit.page("audit-log.html", state=visit.query.log_state(), purges=purges)
 
 
 @router.get("/audit/log/purges/{number}", include_in_schema=False)

@@ -10,9 +10,11 @@ from protocol.merkle.checkpoint import sign_checkpoint
 from protocol.seal.keys import SigningKey
 from station.asker import Asker, Scope
 from station.retention.purges import Purger
-from station.store.rows import CheckpointRow, ConflictRow, PurgePlan, PurgeRule
+from station.store.rows import CheckpointRow, ConflictRow, PurgePlan, PurgeRule, WitnessRow
 from tests.builders import make_read_record
 from tests.station_files import add
+from tests.station_people import NORTH
+from tests.station_people import fill as two_agencies
 from tests.station_web import NOW_US, open_web
 
 
@@ -98,3 +100,25 @@ def test_the_auditor_sees_the_log_and_each_certificate(web):
     assert found.headers["content-type"] == "application/json"
     assert found.content == web.store.holds.purges()[0].certificate
     assert browser.get("/audit/log/purges/7").status_code == 404
+
+
+def test_who_may_see_one_agency_sees_no_purge_and_no_unit_of_another(tmp_path):
+    """Purges count the records of everybody; witnesses are units by name."""
+    web = open_web(tmp_path / "two.db", fill=two_agencies)
+    Purger(web.store, Asker("clerk"), lambda: NOW_US).run(PurgePlan((PurgeRule(None, 2**60),)), "days=0")
+    with web.store.transaction():
+        note = sign_checkpoint(SigningKey.generate(), 90, bytes(32))
+        for unit in ("unit-07", "unit-20"):
+            web.store.log.add_witness(WitnessRow(unit, 1, "signed", NOW_US))
+        web.store.log.add_conflict(ConflictRow("unit-20", 90, note, NOW_US))
+    limited = web.logged_in("auditor", name="north", scope=Scope(frozenset({NORTH})))
+    shown = limited.get("/audit/log").text
+    assert "unit-07" in shown
+    assert "unit-20" not in shown
+    assert "a unit of another agency keeps a checkpoint that this log does not continue" in shown
+    assert "Certificate of purge" not in shown
+    assert "Nothing was purged" not in shown
+    assert limited.get("/audit/log/purges/1").status_code == 404
+    whole = web.logged_in("auditor", name="whole")
+    assert "unit-20 keeps a checkpoint" in whole.get("/audit/log").text
+    assert whole.get("/audit/log/purges/1").status_code == 200
