@@ -57,13 +57,16 @@ class ExportTables:
         row = self._db.first(select(*_EXPORT, *_SCOPE).where(EXPORTS.c.export_id == export_id))
         return None if row is None else _export(row)
 
-    def all(self, *, account: str | None, limit: int) -> list[ExportRow]:
-        """Return the latest requests, of one account or of all, the newest first."""
+    def all(self, *, account: str | None, limit: int, after: ExportRow | None = None) -> list[ExportRow]:
+        """Return the latest requests, of one account or of all, the newest first; those that follow ``after``."""
         statement = (
             select(*_EXPORT, *_SCOPE).order_by(EXPORTS.c.requested_us.desc(), EXPORTS.c.export_id).limit(limit)
         )
         if account is not None:
             statement = statement.where(EXPORTS.c.account == account)
+        if after is not None:
+            same = (EXPORTS.c.requested_us == after.requested_us) & (EXPORTS.c.export_id > after.export_id)
+            statement = statement.where((EXPORTS.c.requested_us < after.requested_us) | same)
         return [_export(row) for row in self._db.all(statement)]
 
     def waiting(self, state: str) -> list[ExportRow]:

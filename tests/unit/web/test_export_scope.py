@@ -9,10 +9,10 @@ import sqlite3
 import pytest
 
 from station.asker import EVERYTHING, Asker, Scope
-from station.store import open_store
+from station.store import ExportRow, open_store
 from station.store.migrations import LATEST
 from station.web.worker import search_of
-from tests.station_people import NORTH, SOUTH, fill
+from tests.station_people import NORTH, NOW_US, SOUTH, fill
 from tests.station_web import Web, open_web
 
 ONE, BOTH = Scope(frozenset({NORTH})), Scope(frozenset({NORTH, SOUTH}))
@@ -70,6 +70,20 @@ def test_whoever_approves_sees_all_that_was_asked_for(web):
     assert local.post(f"/exports/{made}/approve").status_code == 404
     assert made not in local.get("/exports").text
     assert web.logged_in("supervisor", name="both", scope=BOTH).post(f"/exports/{made}/approve").status_code == 303
+
+
+@pytest.mark.parametrize("others", [199, 200, 401])
+def test_requests_of_other_agencies_hide_none_of_ones_own(web, others):
+    """They are not shown, and take no place of those that are."""
+    _, made = request(web, ONE)
+    with web.store.transaction():
+        for number in range(others):
+            told = (f"{number:016x}", "south", "csv", "{}", "a b c", "1", 2 * NOW_US + number % 3, "requested")
+            web.store.exports.add(ExportRow(*told, scope=Scope(frozenset({SOUTH}))))
+    local = web.logged_in("supervisor", name="local", scope=ONE)
+    assert local.get("/exports").text.count("/approve") == 1
+    assert made in local.get("/exports").text
+    assert web.logged_in("supervisor", name="all").get("/exports").text.count("/approve") == min(200, others + 1)
 
 
 def test_an_open_request_of_an_older_station_gets_the_scope_of_its_person(tmp_path):
