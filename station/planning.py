@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -112,10 +113,18 @@ class Planning(Commands):
         """Replace some of the agency's settings, by name."""
         self.put_settings(replace(self._store.deployment.settings(), **changed))
 
-    def set_incident_answers(self, categories: Sequence[str], outcomes: Sequence[str]) -> None:
-        """Replace what an incident can be, and how it can end; ``none`` and ``unknown`` are always there."""
+    def set_incident_answers(
+        self, categories: Sequence[str], outcomes: Sequence[str], seen: str | None = None
+    ) -> None:
+        """Replace what an incident can be, and how it can end; ``none`` and ``unknown`` are always there.
+
+        ``seen`` is :func:`answers_seen` of those that are to be replaced.  Raises PlanConflictError for others.
+        """
         self._refuse_unless_all()
         before = self._store.deployment.settings()
+        if seen is not None and seen != answers_seen(before):
+            told = f"{', '.join(before.categories)}; outcomes {', '.join(before.outcomes) or 'none'}"
+            raise PlanConflictError(f"somebody else changed them meanwhile: they are now {told}")
         own = tuple(dict.fromkeys(one for one in outcomes if one not in ANSWERS))
         settings = replace(before, categories=tuple(dict.fromkeys(categories)), outcomes=own)
         if not settings.categories:
@@ -162,10 +171,14 @@ class Planning(Commands):
         stored = {one.id: found.version for one in shifts if (found := store.shift(one.id)) is not None}
         return self.plan([replace(one, version=stored.get(one.id, 0)) for one in shifts])
 
-    def reassign(self, shift_id: str, assignment: Assignment) -> dict[str, list[Conflict]]:
+    def reassign(
+        self, shift_id: str, assignment: Assignment, version: int | None = None
+    ) -> dict[str, list[Conflict]]:
         """Give a shift another assignment from a moment on; later ones are replaced.  Raises as :meth:`plan`."""
         self._refuse_unless_all()
         shift = self._shift(shift_id)
+        if version is not None and version != shift.version:
+            raise PlanConflictError(_OUTDATED.format(shift_id))
         kept = tuple(one for one in shift.assignments if one.from_us < assignment.from_us)
         if not kept and assignment.from_us != shift.starts_us:
             raise DeploymentError(f"the shift {shift_id} begins later than the assignment")
@@ -268,6 +281,11 @@ class Planning(Commands):
             raise ScopeError(
                 "the plan covers all agencies and units: it needs an account that may see all of them"
             )
+
+
+def answers_seen(settings: Settings) -> str:
+    """What stands for the categories and outcomes in a form, so that nobody replaces those they have not seen."""
+    return hashlib.sha256(repr((settings.categories, settings.outcomes)).encode()).hexdigest()[:16]
 
 
 _OUTDATED = "the shift {} was changed by somebody else meanwhile: look at it again"

@@ -86,12 +86,26 @@ class Accounts:
         return link
 
     def change(
-        self, by: Asker, name: str, *, full_name: str, role: str, scope: Scope, subject: str | None
+        self,
+        by: Asker,
+        name: str,
+        *,
+        full_name: str,
+        role: str,
+        scope: Scope,
+        subject: str | None,
+        seen: str | None = None,
     ) -> None:
-        """Change who somebody is.  Raises AccountError."""
+        """Change who somebody is.  Raises AccountError.
+
+        ``seen`` is :func:`seen_of` the account that is to be changed: what somebody else has taken away meanwhile is
+        not given back.
+        """
         now_us = self._clock_us()
         with self._store.transaction():
             account = self._locked(name)
+            if seen is not None and seen != seen_of(account):
+                raise AccountError("somebody else changed this account meanwhile: look at it again, below")
             changed = replace(
                 account, full_name=_checked(full_name), role=_role(role), scope=scope, subject=_subject(subject)
             )
@@ -224,6 +238,12 @@ class Accounts:
 
     def _note(self, by: Asker, what: str, asked: str, now_us: int) -> None:
         self._store.audit(AuditRow(now_us, by.who, what, asked, 1, by.purpose, by.case_number))
+
+
+def seen_of(account: AccountRow) -> str:
+    """What stands for an account, as it is shown, in a form."""
+    shown = (account.full_name, account.role, _limits(account.scope), account.subject)
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 def hash_of(secret: str) -> bytes:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Form
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from station.accounts.accounts import seen_of
 from station.accounts.rights import Right, Role
 from station.asker import Scope
 from station.errors import AccountError, ScopeError
@@ -37,6 +38,12 @@ class AccountForm(BaseModel):
         if not scope.is_within(own):
             raise AccountError("you cannot give more agencies, units or zones than you have yourself: name them")
         return scope
+
+
+class ChangeForm(AccountForm):
+    """Who somebody is now, and what the form was made of."""
+
+    seen: Annotated[str, Field(max_length=64)] = ""
 
 
 class NewAccountForm(AccountForm):
@@ -80,7 +87,7 @@ def one_account(visit: _Administrator, name: str) -> Response:
 
 
 @router.post("/accounts/{name}", include_in_schema=False)
-def change(visit: _Administrator, name: str, form: Annotated[AccountForm, Form()]) -> Response:
+def change(visit: _Administrator, name: str, form: Annotated[ChangeForm, Form()]) -> Response:
     """Change who somebody is; their sessions end."""
     _within(visit, name)
     try:
@@ -91,6 +98,7 @@ def change(visit: _Administrator, name: str, form: Annotated[AccountForm, Form()
             role=form.role,
             scope=form.scope(visit.asker.scope),
             subject=form.subject,
+            seen=form.seen or None,
         )
     except AccountError as error:
         return _one(visit, name, str(error), 400)
@@ -135,7 +143,9 @@ def _within(visit: Visit, name: str) -> None:
 def _one(visit: Visit, name: str, message: str, status: int) -> Response:
     _within(visit, name)
     account = visit.desk.accounts.get(name)
-    return visit.page("account_form.html", status=status, account=account, message=message, roles=list(Role))
+    return visit.page(
+        "account_form.html", status=status, account=account, message=message, roles=list(Role), seen=seen_of(account)
+    )  # fmt: skip
 
 
 def _page(visit: Visit, status: int, *, message: str = "", link: str = "", name: str = "") -> Response:

@@ -109,6 +109,7 @@ def assign(
     shift_id: str,
     *,
     at: _Short,
+    version: Annotated[int | None, Form()] = None,
     zone: _Short = "",
     checkpoint: _Short = "",
     task: _Short = "",
@@ -119,7 +120,7 @@ def assign(
     try:
         at_us = parse_time(at, asks(visit).settings().zone)
         part = Assignment(at_us, zone, checkpoint, task, vehicle, tuple(equipment.split()))
-        does(visit).reassign(shift_id, part)
+        does(visit).reassign(shift_id, part, version)
     except DeploymentError as error:
         return _one(visit, shift_id, message=str(error), status=400)
     return visit.redirect(f"/deployment/plan/{shift_id}")

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from protocol.wire.records.incident import ANSWERS
 from station.accounts.rights import Right
 from station.errors import BoundError, DeploymentError
+from station.planning import answers_seen
 from station.query.bound import MAX_READS, MIN_READS, ReadBound
 from station.web.deployment import asks, does
 from station.web.page import NavigationEntry, PageModule
@@ -19,6 +20,7 @@ from station.web.visit import Needs, Visit
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Administrator = Annotated[Visit, Depends(Needs(Right.SETTINGS))]
 _Lines = Annotated[str, Form(max_length=8_192)]
+_Seen = Annotated[str, Form(max_length=64)]
 
 
 @router.get("/settings", include_in_schema=False)
@@ -29,10 +31,12 @@ def settings(visit: _Administrator) -> Response:
 
 
 @router.post("/settings/incidents", include_in_schema=False)
-def set_incident_answers(visit: _Administrator, categories: _Lines, outcomes: _Lines = "") -> Response:
+def set_incident_answers(
+    visit: _Administrator, categories: _Lines, outcomes: _Lines = "", seen: _Seen = ""
+) -> Response:
     """Replace categories and outcomes: one a line."""
     try:
-        does(visit).set_incident_answers(categories.split(), outcomes.split())
+        does(visit).set_incident_answers(categories.split(), outcomes.split(), seen or None)
     except DeploymentError as error:
         return _page(visit, categories, outcomes, message=str(error), status=400)
     return visit.redirect("/settings")
@@ -56,7 +60,7 @@ def _bound(visit: Visit) -> ReadBound:
 def _page(visit: Visit, categories: str, outcomes: str, *, message: str = "", status: int = 200) -> Response:
     return visit.page(
         "settings.html", status=status, categories=categories, outcomes=outcomes, message=message, built_in=ANSWERS,
-        reads=_bound(visit).get(), min_reads=MIN_READS, max_reads=MAX_READS,
+        seen=answers_seen(asks(visit).settings()), reads=_bound(visit).get(), min_reads=MIN_READS, max_reads=MAX_READS,
     )  # fmt: skip
 
 

@@ -154,6 +154,21 @@ FORM = {
 }  # fmt: skip
 
 
+def test_form_of_before_drops_no_assignment_that_was_made_meanwhile(supervisor, web):
+    """Sending somebody elsewhere at 10:00 replaces what comes later: also what the person has not seen."""
+    address = "/deployment/plan?week=2027-05-03"
+    form = {**FORM, "starts": "2027-05-05 08:00", "ends": "2027-05-05 16:00", "hours": "patrol 8"}
+    assert supervisor.post(address, form).status_code == 303
+    (name,) = set(re.findall(r"/deployment/plan/(s-[0-9a-f]+)", supervisor.get(address).text))
+    (version,) = set(re.findall(r'name="version" value="(\d+)"', supervisor.get(f"/deployment/plan/{name}").text))
+    other = {"at": "2027-05-05 12:00", "zone": "river", "version": version}
+    assert supervisor.post(f"/deployment/plan/{name}/assign", other).status_code == 303
+    late = supervisor.post(f"/deployment/plan/{name}/assign", {**other, "at": "2027-05-05 10:00"})
+    assert late.status_code == 400
+    assert "changed by somebody else" in late.text
+    assert len(web.store.deployment.shift(name).assignments) == 2
+
+
 def test_shift_is_planned_moved_sent_elsewhere_and_cancelled(supervisor, web):
     assert supervisor.post("/deployment/plan?week=2027-04-05", FORM).status_code == 303
     page = supervisor.get("/deployment/plan?week=2027-04-05").text
