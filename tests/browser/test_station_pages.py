@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from station.asker import Asker
+from station.asker import EVERYTHING, Asker
+from station.store import ExportRow
 from station.web.search_body import SearchBody
 from tests.station_browser import StationPages
-from tests.station_people import PLATES, fill
+from tests.station_people import NOW_US, PLATES, fill
 
 pytestmark = pytest.mark.integration
 AXE = (Path(__file__).parent / "axe/axe.min.js").read_text(encoding="utf-8")
@@ -107,6 +108,51 @@ def test_an_export_takes_two_people(station):
     analyst.goto("/exports")
     assert analyst.locator("button:has-text('Fetch')").count() == 0
     assert analyst.locator(".chip:text('fetched')").count() == 1
+
+
+def waiting(station, number, state="requested"):
+    """A request of the analyst; a later one has a larger number, and is shown above."""
+    told = (f"{number:016x}", "jane-analyst", "csv", "{}", "stolen vehicle", "26-014", NOW_US + number, state)
+    with station.store.transaction():
+        station.store.exports.add(ExportRow(*told, until_us=2**60, scope=EVERYTHING))
+
+
+def approve(number):
+    return f"form[action='/exports/{number:016x}/approve'] button"
+
+
+def test_a_page_that_renews_itself_moves_no_button_under_a_finger(station):
+    """What is pressed must be the request that was read, with the keyboard and with the mouse."""
+    waiting(station, 1, "running")
+    waiting(station, 2)
+    page = station.page("supervisor")
+    page.goto("/exports")
+    page.focus(approve(2))
+    waiting(station, 3)
+    page.wait_for_selector(approve(3))
+    assert page.evaluate("document.activeElement.form.getAttribute('action')").endswith("2/approve")
+    page.evaluate(
+        "() => { const work = document.querySelector('[data-refresh]');"
+        " new MutationObserver(() => work.querySelector('form button').click()).observe(work, { childList: true }); }"
+    )
+    waiting(station, 4)
+    page.wait_for_selector(approve(4))
+    assert page.url.endswith("/exports")
+    assert {row.state for row in station.store.exports.all(account=None, limit=9)} == {"requested", "running"}
+
+
+def test_a_page_that_answers_a_form_renews_the_page_of_the_form(station):
+    """Two supervisors approve at once: the second one is told, and still sees the exports afterwards."""
+    waiting(station, 1, "running")
+    waiting(station, 2)
+    page = station.page("supervisor")
+    page.goto("/exports")
+    station.desk.exports.decide(Asker("boss", "stolen vehicle", "26-014"), f"{2:016x}", approved=False)
+    page.click(approve(2))
+    page.wait_for_selector("text=already")
+    waiting(station, 3)
+    page.wait_for_selector(approve(3))
+    assert page.locator("h1").inner_text() == "Exports"
 
 
 def test_the_theme_is_remembered(station):
