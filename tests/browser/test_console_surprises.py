@@ -64,6 +64,31 @@ def test_long_entry_fits_and_its_list_and_age_stay_readable(agent, terminal, siz
         assert box["x"] + box["width"] <= size[0], part
 
 
+ENDS = """(name) => {
+  const range = document.createRange();
+  range.selectNodeContents(document.querySelector(name));
+  return Math.max(...[...range.getClientRects()].map((box) => box.right));
+}"""
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("text", ["1WWWWWWWW2", "1WWWWWWWWWW2", "1" + "W" * 30 + "2"], ids=len)
+def test_no_picture_lies_on_the_end_of_a_long_text(agent, terminal, size, text):
+    """Twelve characters are what a list can have; a board that was read as a plate can have more."""
+    page = terminal(size, locale="es-MX")
+    sign_on(page)
+    agent.hit(a_hit(1, text=text, listed={**LISTED, "text": text[:11] + "*"}))
+    page.click("#hit-none")
+    wait_for_hit(page, "compare")
+    figure = page.locator("#hit-pictures figure").first.bounding_box()
+    for name in ("#hit-read", "#hit-listed"):
+        assert page.evaluate(ENDS, name) <= figure["x"], name
+    found = page.evaluate(MEASURE)
+    for what in ("outside", "smallTargets", "smallTexts", "smallPlates", "clipped"):
+        assert not found[what], what
+    assert found["scrolls"] == {"page": False, "front": False}
+
+
 def hold_time(page):
     """The page's clock stands until it is told to run, so that a slow machine is not too late."""
     page.clock.install()

@@ -17,6 +17,7 @@ const MAX_TAPS_MS = 1000;
 // Texts with more characters are set smaller or alone.
 const LONG_REASON = 44;
 const LONG_VALUE = 30;
+const LONG_PLATE = 10;
 
 export const isOpen = (hit) => OPEN.has(hit.state);
 export const isVerified = (hit) => CHECKS.every((check) => hit.checks[check] === true);
@@ -181,6 +182,7 @@ export class HitView {
     });
     if (element.textContent !== text || element.dataset.other !== other) element.replaceChildren(...parts);
     element.dataset.other = other;
+    element.classList.toggle("long", text.length > LONG_PLATE);
   }
 
   async acknowledge() {
