@@ -305,8 +305,11 @@ class DeploymentQuery(Query):
         )
         return IncidentReport(rows, count_incidents(rows), cells, days, since_us, until_us, cell_m)
 
-    def incident(self, incident_id: bytes) -> IncidentDetail | None:
-        """One incident with its reads and hits; None if it is unknown or was deleted."""
+    def incident(self, incident_id: bytes, *, plates: bool = True) -> IncidentDetail | None:
+        """One incident with its reads and hits; None if it is unknown or was deleted.
+
+        Its reads count as those of a search, unless whoever asks does not show ``plates``.  Raises BoundError.
+        """
         self._refuse_without_why()
         take_over(self._store)
         store = self._store.deployment
@@ -314,11 +317,13 @@ class DeploymentQuery(Query):
         found = None if row is None else self._store.record(row.unit, row.record_id)
         visible = self._visible([] if found is None else [found])
         body = visible[0].body if visible else None
-        self._note("show incident", len(visible), id=incident_id.hex())
         if row is None or not isinstance(body, Incident):
+            self._note("show incident", len(visible), id=incident_id.hex())
             return None
         zones = ZoneIndex(store.resources().zones).at(row.lat_e7, row.lon_e7)
         links = (*(self._read_link(row.unit, name) for name in row.reads), *self._hit_links(row))
+        shown = [link.record for link in links if plates and link.record is not None]
+        self._note_reads("show incident", shown, len(visible), id=incident_id.hex())
         return IncidentDetail(replace(row, zones=zones), body, links)
 
     def _read_link(self, unit: str, read_id: bytes) -> Link:

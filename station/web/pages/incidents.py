@@ -80,12 +80,12 @@ def incident(visit: _Reader, incident_id: str) -> Response:
         name = bytes.fromhex(incident_id) if len(incident_id) == _ID_HEX else b""
     except ValueError:
         name = b""
-    query = asks(visit)
-    found = query.incident(name) if name else None
+    query, may_plates = asks(visit), visit.may(Right.SEARCH)
+    found = query.incident(name, plates=may_plates) if name else None
     if found is None:
         raise RefusedError(404, "incident", "there is no such incident, or it was deleted")
     at = local(found.row.when_us, query.settings().zone)
-    return visit.page("incident.html", incident=found, at=at, may_plates=visit.may(Right.SEARCH))
+    return visit.page("incident.html", incident=found, at=at, may_plates=may_plates)
 
 
 PAGE = PageModule(

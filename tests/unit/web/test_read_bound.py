@@ -15,7 +15,9 @@ from station.query import Query, ReadSearch
 from station.query.bound import DEFAULT_READS, MAX_READS, MIN_READS, ReadBound
 from station.store import NewRecord
 from station.web.worker import search_of
+from tests.builders import make_record
 from tests.contract.test_station_store import make, store
+from tests.shift_builders import INCIDENT_ID, make_incident
 from tests.station_people import NOW_US, read_of
 from tests.station_web import Web
 
@@ -102,6 +104,25 @@ def test_a_single_read_counts(web):
     for path in (f"/reads/unit-07/{other}", f"/api/1/reads/unit-07/{other}"):
         assert refused(browser.get(path))
     assert browser.get(f"/api/1/reads/unit-07/{ids[0]}").status_code == 200
+
+
+def test_reads_of_an_incident_count_for_whoever_sees_their_plates(web):
+    """A unit may link as many reads as it likes; an auditor sees the incident without plates."""
+    names = tuple(n.to_bytes(16, "big") for n in range(1, 13))
+    with web.store.transaction():
+        web.store.add_records([NewRecord(make_record(make_incident(reads=names, hits=()), seq=900))], NOW_US)
+    address = f"/incidents/{INCIDENT_ID.hex()}"
+    officer = web.logged_in("officer")
+    assert officer.get(address).text.count('class="plate"') == 12
+    assert web.store.seen_reads.count("a-officer") == 12
+    analyst = web.logged_in("analyst")
+    ids = ids_of(page(analyst, 50))
+    assert not {name.hex() for name in names} & set(ids)
+    assert refused(analyst.get(address))
+    assert "show incident refused" in [row.what for row in web.store.audit_trail() if row.who == "a-analyst"]
+    auditor = web.logged_in("auditor")
+    assert 'class="plate"' not in auditor.get(address).text
+    assert web.store.seen_reads.count("a-auditor") == 0
 
 
 def test_a_token_and_a_session_of_one_person_count_together(web):
