@@ -110,14 +110,17 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Search reads by plate, place and time, the latest first; recorded in the audit trail."""
+    since_us, until_us = _utc_us(since), _utc_us(until)
+    if since_us is not None and until_us is not None and until_us < since_us:
+        raise typer.BadParameter("the period ends before it begins", param_hint="--until")
     wanted = ReadSearch(
         plates=wanted_plates(plates or ()),
-        region=region,
+        region=None if region is None else region.upper(),
         unit=unit,
         camera=camera,
         min_confidence_e4=round(min_confidence * 10_000),
-        since_us=_utc_us(since),
-        until_us=_utc_us(until),
+        since_us=since_us,
+        until_us=until_us,
         area=None if near is None else _circle(near),
     )
     with looking_up(context, db, purpose, case_number) as query:

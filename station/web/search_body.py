@@ -70,6 +70,9 @@ class SearchBody(BaseModel):
             raise RefusedError(400, "search", str(error)) from error
 
     def _search(self) -> ReadSearch:
+        since_us, until_us = _us(self.since), _us(self.until)
+        if since_us is not None and until_us is not None and until_us < since_us:
+            raise RefusedError(400, "search", "the period ends before it begins")
         plates = list(wanted(self.plates))
         if self.look_alike:
             plates = [text for plate in plates for text in look_alikes(plate)]
@@ -80,12 +83,12 @@ class SearchBody(BaseModel):
             raise RefusedError(400, "plates", f"{len(plates)} texts are too many: give fewer plates")
         return ReadSearch(
             plates=tuple(plates),
-            region=self.region.strip() or None,
+            region=self.region.strip().upper() or None,
             unit=self.unit.strip() or None,
             camera=self.camera.strip() or None,
             min_confidence_e4=round(self.min_confidence * 10_000),
-            since_us=_us(self.since),
-            until_us=_us(self.until),
+            since_us=since_us,
+            until_us=until_us,
             area=self._area(),
             ascending=self.oldest_first,
         )

@@ -18,7 +18,12 @@ from station.web.visit import Needs, Visit
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Holder = Annotated[Visit, Depends(Needs(Right.HOLDS, why=True))]
 _Text = Annotated[str, Form(max_length=1024)]
-_MAX_IDS = 200
+_MAX_IDS_TEXT = 36_000
+"""As many ids as a hold can have, with a line each."""
+_NOTHING = (
+    "Hold {} keeps no record yet: nothing here has this id, plate, unit, case and period. Check what was typed; what "
+    "comes later is kept."
+)
 
 
 @router.get("/holds", include_in_schema=False)
@@ -32,7 +37,7 @@ def place(
     visit: _Holder,
     *,
     reason: _Text,
-    ids: Annotated[str, Form(max_length=8_192)] = "",
+    ids: Annotated[str, Form(max_length=_MAX_IDS_TEXT)] = "",
     plate: _Text = "",
     unit: _Text = "",
     of_case: _Text = "",
@@ -42,17 +47,19 @@ def place(
     """Place a hold for the case that the person named."""
     try:
         scope = hold_scope(
-            ids=ids.split()[:_MAX_IDS],
+            ids=ids.replace(",", " ").split(),
             plate=plate.strip() or None,
             unit=unit.strip() or None,
             case=of_case.strip() or None,
             since_us=_utc_us(since),
             until_us=_utc_us(until),
         )
-        _desk(visit).place(scope, case_number=visit.asker.case_number, reason=reason)
+        placed = _desk(visit).place(scope, case_number=visit.asker.case_number, reason=reason)
     except HoldError as error:
         return _page(visit, 400, message=str(error))
-    return visit.redirect("/holds")
+    if placed.records:
+        return visit.redirect("/holds")
+    return _page(visit, 200, message=_NOTHING.format(placed.statement.number), kind="warn")
 
 
 @router.post("/holds/{number}/release", include_in_schema=False)
@@ -69,12 +76,15 @@ def _desk(visit: Visit) -> HoldDesk:
     return HoldDesk(visit.desk.store, visit.asker, visit.desk.clock_us)
 
 
-def _page(visit: Visit, status: int, *, message: str = "") -> Response:
+def _page(visit: Visit, status: int, *, message: str = "", kind: str = "bad") -> Response:
     try:
         found = _desk(visit).holds()[::-1]
     except HoldError as error:
         status, message, found = status if message else 403, message or str(error), []
-    return visit.page("holds.html", status=status, message=message, holds=found, max_text=MAX_TEXT)
+    return visit.page(
+        "holds.html", status=status, message=message, kind=kind, holds=found, max_text=MAX_TEXT,
+        max_ids_text=_MAX_IDS_TEXT,
+    )  # fmt: skip
 
 
 def _utc_us(text: str) -> int | None:

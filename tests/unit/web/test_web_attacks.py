@@ -251,6 +251,7 @@ def test_a_token_in_half_characters_is_refused(web):
         {"lat_deg": "1", "lon_deg": "1", "radius_m": "1e9"},
         {"lat_deg": "1"},
         {"since": "yesterday"},
+        {"since": "2027-03-13T08:00", "until": "2027-03-13T07:00"},
         {"min_confidence": "7"},
         {"plates": "OOOOOOOOOO", "look_alike": "true"},
         {"plates": " ".join(["A"] * 65)},

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from protocol.merkle.checkpoint import sign_checkpoint
+from protocol.merkle.documents import MAX_HELD_IDS
 from protocol.seal.keys import SigningKey
 from station.asker import Asker, Scope
 from station.retention.purges import Purger
@@ -82,6 +83,32 @@ def test_who_sees_a_part_does_not_see_the_holds_of_others(web):
         assert "7ABC" not in shown.text
         assert "secret inquiry" not in shown.text
     assert web.store.holds.counts() == {1: 3}
+
+
+@pytest.mark.parametrize("between", [" ", "\r\n", ", "], ids=["space", "line", "comma"])
+def test_a_hold_has_every_id_that_was_typed(web, between):
+    """None is left out unsaid: it would be deleted."""
+    ids = [f"{n:032x}" for n in range(1, MAX_HELD_IDS + 1)]
+    browser = web.logged_in("supervisor")
+    assert browser.post("/holds", {"ids": between.join(ids), "reason": "r"}).status_code == 303
+    (row,) = web.store.holds.holds()
+    assert json.loads(row.statement)["scope"]["ids"] == ids
+    more = " ".join(f"{n:032x}" for n in range(1, MAX_HELD_IDS + 2))
+    assert browser.post("/holds", {"ids": more, "reason": "r"}).status_code == 400
+    assert len(web.store.holds.holds()) == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"plate": "NOSUCH1"}, {"unit": "unit-99"}, {"of_case": "99-1"}, {"ids": "f" * 32}], ids=str
+)
+def test_a_hold_that_keeps_nothing_yet_says_so(web, fields):
+    """A plate or case that was mistyped holds nothing, and the next purge deletes what was meant."""
+    browser = web.logged_in("supervisor")
+    done = browser.post("/holds", {**fields, "reason": "r"})
+    assert done.status_code == 200
+    assert "Hold 1 keeps no record yet" in done.text
+    assert "keeps no record" not in browser.get("/holds").text
+    assert len(web.store.holds.holds()) == 1
 
 
 @pytest.mark.slow

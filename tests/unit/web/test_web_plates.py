@@ -66,6 +66,23 @@ def test_what_is_no_plate_does_not_find_all_of_them(analyst, typed):
         assert "letter, digit or wildcard" in analyst.post("/search", {"plates": typed}).text
 
 
+@pytest.mark.parametrize("typed", ["US-CA", "us-ca", " Us-Ca "])
+def test_a_state_is_found_however_it_was_typed(analyst, typed):
+    found = analyst.post_json("/api/1/reads/search", {"region": typed}).json()["reads"]
+    assert len(found) > len(PLATES)
+
+
+def test_a_period_that_ends_before_it_begins_is_refused(analyst, folder):
+    """Nothing found would be taken for an answer."""
+    asked = {"since": "2027-03-13T08:00", "until": "2027-03-13T07:00"}
+    answer = analyst.post_json("/api/1/reads/search", asked)
+    assert (answer.status_code, answer.json()["message"]) == (400, "the period ends before it begins")
+    options = [word for name, when in asked.items() for word in (f"--{name}", when)]
+    done = CliRunner().invoke(app, ["search", "--db", str(folder / "station.db"), *WHY, *options])
+    assert done.exit_code != 0
+    assert "ends before it begins" in str(done.exception) + done.output
+
+
 def test_a_wildcard_alone_finds_all(analyst):
     assert len(analyst.post_json("/api/1/reads/search", {"plates": ["*"]}).json()["reads"]) > len(PLATES)
 
