@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from station.backup.backups import Backup, expire, make_backup, read_backup, restore, verify
+from station.backup.backups import Backup, expire, made_after, make_backup, read_backup, restore, verify
 
-__all__ = ["Backup", "expire", "make_backup", "read_backup", "restore", "verify"]
+__all__ = ["Backup", "expire", "made_after", "make_backup", "read_backup", "restore", "verify"]

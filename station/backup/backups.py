@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -92,9 +93,13 @@ def read_backup(folder: Path) -> Backup:
     try:
         told: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         backup = Backup(**told)
-    except (OSError, ValueError, TypeError) as error:
+        is_newer = int(backup.format) != FORMAT or int(backup.version) > LATEST
+        datetime.fromtimestamp(backup.made_us / _US, UTC)
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BackupError(f"{folder} is no backup, or is incomplete: {error}") from error
-    if backup.format != FORMAT or backup.version > LATEST:
+    if not all(isinstance(table, dict) for table in (backup.rows, backup.files, backup.keys)):
+        raise BackupError(f"{folder} is no backup, or is incomplete: rows, files and keys are tables")
+    if is_newer:
         raise BackupError(f"{folder} is of a newer station: install it first")
     return backup
 
@@ -131,25 +136,19 @@ def restore(folder: Path, place: Path | str) -> Backup:
     return backup
 
 
-def expire(target: Path, before_us: int) -> list[Path]:
+def expire(target: Path, before_us: int, now_us: int) -> list[Path]:
     """Delete backups made before a time, but never the newest; return them.  Other folders are left alone.
 
-    What an interrupted backup left is deleted, too.
+    What an interrupted backup left is deleted, too.  One that was dated after ``now_us`` is not the newest: it was made
+    while the clock was wrong.
     """
-    found: list[tuple[int, Path]] = []
     unfinished = []
-    for folder in target.iterdir() if target.is_dir() else ():
-        if not folder.is_dir() or folder.is_symlink():
-            continue
+    for folder in _folders(target):
         begun_us = _begun_us(folder.name)
-        if begun_us is not None:
-            unfinished += [folder] if begun_us < before_us else []
-            continue
-        try:
-            found.append((read_backup(folder).made_us, folder))
-        except BackupError:
-            continue
-    gone = [folder for made_us, folder in sorted(found)[:-1] if made_us < before_us]
+        if begun_us is not None and begun_us < before_us:
+            unfinished.append(folder)
+    made = [(made_us, folder) for made_us, folder in _finished(target) if made_us <= now_us]
+    gone = [folder for made_us, folder in made[:-1] if made_us < before_us]
     for folder in [*gone, *unfinished]:
         try:
             # Without its manifest an interrupted deletion is no backup any more.
@@ -158,6 +157,27 @@ def expire(target: Path, before_us: int) -> list[Path]:
         except OSError as error:
             raise BackupError(f"{folder} cannot be deleted: {error}") from error
     return gone
+
+
+def made_after(target: Path, now_us: int) -> list[Path]:
+    """Return the backups that are dated after a time: they never expire."""
+    return [folder for made_us, folder in _finished(target) if made_us > now_us]
+
+
+def _finished(target: Path) -> list[tuple[int, Path]]:
+    """Return when each backup was made, oldest first."""
+    found: list[tuple[int, Path]] = []
+    for folder in _folders(target):
+        if _begun_us(folder.name) is None:
+            with suppress(BackupError):
+                found.append((read_backup(folder).made_us, folder))
+    return sorted(found)
+
+
+def _folders(target: Path) -> list[Path]:
+    if not target.is_dir():
+        return []
+    return [folder for folder in target.iterdir() if folder.is_dir() and not folder.is_symlink()]
 
 
 def _begun_us(name: str) -> int | None:

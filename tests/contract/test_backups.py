@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from cli import station as station_cli
 from cli.main import app
 from protocol.wire.control.unit_state import Health
-from station.backup import expire, make_backup, read_backup, restore, verify
+from station.backup import expire, made_after, make_backup, read_backup, restore, verify
 from station.errors import BackupError
 from station.query import Query
 from station.store import open_store
@@ -166,8 +166,8 @@ def test_backups_expire_with_what_was_purged(file, tmp_path):
     target = tmp_path / "backups"
     (target / "mine").mkdir(parents=True)
     made = [make_backup(file, target, NOW_US + day * DAY_US, station="s") for day in range(4)]
-    assert expire(target, NOW_US + 2 * DAY_US) == made[:2]
-    assert expire(target, NOW_US + 9 * DAY_US) == made[2:3]
+    assert expire(target, NOW_US + 2 * DAY_US, NOW_US + 9 * DAY_US) == made[:2]
+    assert expire(target, NOW_US + 9 * DAY_US, NOW_US + 9 * DAY_US) == made[2:3]
     assert sorted(path.name for path in target.iterdir()) == sorted([made[3].name, "mine"])
 
 
@@ -177,10 +177,44 @@ def test_what_an_interrupted_backup_left_expires(file, tmp_path):
     made = make_backup(file, target, NOW_US, station="s")
     left = make_backup(file, target, NOW_US + DAY_US, station="s")
     left = left.rename(target / f"{left.name}.part")
-    assert not expire(target, NOW_US + DAY_US // 2)
+    assert not expire(target, NOW_US + DAY_US // 2, NOW_US + 2 * DAY_US)
     assert left.is_dir()
-    assert not expire(target, NOW_US + 2 * DAY_US)
+    assert not expire(target, NOW_US + 2 * DAY_US, NOW_US + 2 * DAY_US)
     assert [path.name for path in target.iterdir()] == [made.name]
+
+
+def test_backup_of_a_wrong_clock_is_not_the_newest(file, tmp_path):
+    """Else it would stand for the newest for ever, and the last right one could be deleted."""
+    target = tmp_path / "backups"
+    made = [make_backup(file, target, NOW_US + day * DAY_US, station="s") for day in (0, 1, 4000)]
+    assert made_after(target, NOW_US + 9 * DAY_US) == made[2:]
+    assert expire(target, NOW_US + 8 * DAY_US, NOW_US + 9 * DAY_US) == made[:1]
+    assert made[1].is_dir()
+
+
+def test_wrong_clock_deletes_no_backup(file, tmp_path, monkeypatch):
+    """The nightly backup of a machine whose clock is years ahead: all others would be gone at once."""
+    target = tmp_path / "backups"
+    made = [make_backup(file, target, NOW_US + day * DAY_US, station="s") for day in range(2)]
+    monkeypatch.setattr("cli.station_backup.now_us", lambda: NOW_US + 400 * DAY_US)
+    told = run("backup", target, "--db", file, "--keep-days", 7, "--json")
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["deleted"] == []
+    assert "the newest record came 400 days ago" in json.loads(told.stdout)["clock_doubt"]
+    assert "no older backup was deleted" in told.stderr
+    assert all(folder.is_dir() for folder in made)
+    monkeypatch.setattr("cli.station_backup.now_us", lambda: NOW_US + 401 * DAY_US)
+    told = run("backup", target, "--db", file, "--keep-days", 7, "--trust-clock", "--json")
+    assert json.loads(told.stdout)["deleted"] == [str(folder) for folder in made]
+
+
+@pytest.mark.parametrize("values", [{"files": []}, {"made_us": "x"}, {"made_us": 10**30}, {"version": "9x"}])
+def test_manifest_with_odd_values_is_no_backup(file, tmp_path, values):
+    made = make_backup(file, tmp_path / "backups", NOW_US, station="s")
+    told = json.loads((made / "backup.json").read_text()) | values
+    (made / "backup.json").write_text(json.dumps(told))
+    with pytest.raises(BackupError, match="is no backup"):
+        verify(made)
 
 
 @pytest.mark.parametrize("side", ["-wal", "-journal"])
