@@ -1,6 +1,7 @@
 """Takes over shifts, coverage and incidents from stored records into deployment's tables.
 
 It begins a little before where it ended: a record of another worker may have been committed after a later one was read.
+A record that comes with an earlier time than that, as the clock was wrong before or after, sets the place back to it.
 Taking a record over again changes nothing.  A shift or an incident is changed by its own unit alone: whoever names the
 id of another one's is not counted.
 """
@@ -17,7 +18,7 @@ from protocol.wire.records.incident import Incident
 from protocol.wire.records.shift import Shift
 from station.deployment.hours import WorkedShift
 from station.deployment.incidents import IncidentRow
-from station.store.deployment.port import CoveragePeriod, Cursor
+from station.store.deployment.port import MARGIN_US, CoveragePeriod, Cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 GROUP = 1_000
 """Records in one transaction."""
-MARGIN_US = 60_000_000
-"""Time within which a worker commits what it has received."""
 
 
 def take_over(store: Store, most: int | None = None) -> int:
@@ -57,7 +56,10 @@ def _take(
         known = [(row, body) for row in group if (body := _body(store, row)) is not None]
         with store.transaction():
             keep(store, known)
-            store.deployment.put_cursor(schema, Cursor(group[-1].received_us))
+            following = Cursor(group[-1].received_us)
+            # If it was changed meanwhile, the next call goes on from there.
+            if store.deployment.move_cursor(schema, following, was=cursor):
+                cursor = following
     return count
 
 

@@ -155,6 +155,7 @@ class SqlStore:
         stored = [one for one, is_new in zip(new, fresh, strict=True) if is_new]
         if stored:
             envelopes = [one.record.envelope for one in stored]
+            self.deployment.rewind({e.schema_id for e in envelopes}, now_us)
             self._conflicts |= self._lives.heard(((e.unit, e.life) for e in envelopes), now_us)
             self._conflicts |= self._lives.forked(self._records.forks(stored))
         return fresh

@@ -25,7 +25,7 @@ from station.query.shifts import ShiftsOf
 from station.query.take_over import take_over
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import Retention
-from station.store import AuditRow, move_store, open_store
+from station.store import AuditRow, NewRecord, move_store, open_store
 from tests.builders import make_read_record, make_record
 from tests.shift_builders import make_coverage, make_incident, make_shift, make_track_points
 from tests.station_files import add
@@ -480,6 +480,40 @@ def test_records_are_taken_over_in_parts_though_all_came_at_one_moment(agency, m
     assert [take_over(agency, most=4) for _ in range(4)] == [5, 20, 24, 24]
     rows = agency.deployment.coverage(MONDAY_US, MONDAY_US + DAY_US, "zone", scope=EVERYTHING)
     assert {row.name: row.reads for row in rows}["north"] == 24 * 31
+
+
+@pytest.mark.parametrize("wrong_us", [-900 * DAY_US, 4_000 * DAY_US])
+def test_what_came_before_or_after_a_clock_was_set_is_taken_over(agency, wrong_us):
+    """A station that started with a wrong date stores what comes in the meantime with times of that date."""
+    begun = NOW_US if wrong_us < 0 else NOW_US + wrong_us
+    then = NOW_US + wrong_us if wrong_us < 0 else NOW_US
+    add(agency, told(1, coverage(1, MONDAY_US)), told(2, incident(1)), now_us=begun)
+    take_over(agency)
+    add(agency, told(3, coverage(2, MONDAY_US)), told(4, incident(2)), now_us=then + DAY_US)
+    take_over(agency)
+    add(agency, told(5, coverage(3, MONDAY_US)), told(6, incident(3)), now_us=NOW_US + 2 * DAY_US)
+    take_over(agency)
+    rows = agency.deployment.coverage(0, 2 * begun, "unit", scope=EVERYTHING)
+    assert sum(row.reads for row in rows) == 3 * (31 + 1)
+    assert len(agency.deployment.incidents(0, 2 * begun)) == 3
+
+
+def test_what_comes_with_an_earlier_time_during_a_take_over_is_not_passed_over(agency, monkeypatch):
+    add(agency, told(1, coverage(1, MONDAY_US)), now_us=NOW_US)
+    take_over(agency)
+    add(agency, told(3, coverage(3, MONDAY_US)), now_us=NOW_US + H_US)
+    keep = agency.deployment.add_coverage
+
+    def keep_while_more_comes(periods):
+        monkeypatch.setattr(agency.deployment, "add_coverage", keep)
+        agency.add_records([NewRecord(told(2, coverage(2, MONDAY_US)))], NOW_US - DAY_US)
+        return keep(periods)
+
+    monkeypatch.setattr(agency.deployment, "add_coverage", keep_while_more_comes)
+    take_over(agency)
+    take_over(agency)
+    rows = agency.deployment.coverage(MONDAY_US - DAY_US, NOW_US, "unit", scope=EVERYTHING)
+    assert sum(row.reads for row in rows) == 3 * (31 + 1)
 
 
 def test_purge_of_a_class_deletes_what_was_taken_over_from_it(agency):

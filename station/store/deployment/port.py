@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from station.asker import EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from station.asker import Scope
     from station.deployment.hours import WorkedShift
@@ -48,6 +48,10 @@ class CoveragePeriod:
     unlocated_ms: int
     reads_unlocated: int
     jumps: int
+
+
+MARGIN_US = 60_000_000
+"""Time within which a worker commits what it has received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,15 @@ class DeploymentStore(Protocol):
 
     def put_cursor(self, schema: str, cursor: Cursor) -> None:
         """Remember it."""
+
+    def move_cursor(self, schema: str, cursor: Cursor, *, was: Cursor | None) -> bool:
+        """Remember it, unless it was changed meanwhile; False if it was."""
+
+    def rewind(self, schemas: Collection[str], received_us: int) -> None:
+        """Take types over again from a time on, at which records came after others with a later time.
+
+        The clock of this machine was set back, or was wrong for a while.
+        """
 
     def purge_class(self, before_us: int, retention: str | None) -> None:
         """Delete what was taken over from records of a class, None for all, made before a time."""

@@ -7,7 +7,20 @@ from collections import defaultdict
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, LargeBinary, MetaData, Table, Text, and_, delete, exists, func, literal, select
+from sqlalchemy import (
+    Column,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    and_,
+    delete,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
 
 from protocol.wire.records import coverage as coverage_type
 from protocol.wire.records import incident as incident_type
@@ -15,7 +28,7 @@ from protocol.wire.records import shift as shift_type
 from station.asker import EVERYTHING
 from station.deployment.model import Resources, Settings
 from station.store.deployment import rows
-from station.store.deployment.port import CoverageSum, Cursor, Kept
+from station.store.deployment.port import MARGIN_US, CoverageSum, Cursor, Kept
 from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.scope import in_scope
 from station.store.tables import EVIDENCE, HELD, RECORDS
@@ -36,6 +49,7 @@ HOUR_US = 3_600_000_000
 _ALL = "*"
 _PURGED = "*"
 """Name of the row of ``cursors`` that says before when everything was deleted."""
+_TAKEN_OVER = frozenset({shift_type.Shift.SCHEMA, coverage_type.Coverage.SCHEMA, incident_type.Incident.SCHEMA})
 _MAX_SHIFT_US = 31 * 24 * HOUR_US
 """No shift is longer: those that overlap with a time are found by their start."""
 _ROWS = 250
@@ -247,6 +261,22 @@ class SqlDeployment:
     def put_cursor(self, schema: str, cursor: Cursor) -> None:
         """Inside a transaction."""
         self._put(self._t.cursors, [{"schema": schema, "received_us": cursor.received_us}])
+
+    def move_cursor(self, schema: str, cursor: Cursor, *, was: Cursor | None) -> bool:
+        """Inside a transaction."""
+        t = self._t.cursors
+        values = {"schema": schema, "received_us": cursor.received_us}
+        if was is None:
+            return bool(self._db.run(self._db.insert(t).values(values).on_conflict_do_nothing()).rowcount)
+        same = and_(t.c.schema == schema, t.c.received_us == was.received_us)
+        return bool(self._db.run(update(t).where(same).values(received_us=cursor.received_us)).rowcount)
+
+    def rewind(self, schemas: Collection[str], received_us: int) -> None:
+        """Inside a transaction; nothing is written as long as the clock goes on."""
+        t = self._t.cursors
+        for schema in sorted(_TAKEN_OVER.intersection(schemas)):
+            ahead = and_(t.c.schema == schema, t.c.received_us > received_us + MARGIN_US)
+            self._db.run(update(t).where(ahead).values(received_us=received_us))
 
     def purge_class(self, before_us: int, retention: str | None) -> None:
         """Inside a transaction."""
