@@ -75,12 +75,18 @@ def clock_doubt(now_us: int, store: Store) -> str:
     """Say why a clock may be wrong, as a wrong date would delete everything; empty if nothing speaks against it.
 
     It is compared with the newest record, and with the clocks of the units that were heard within the hour: records
-    that come under a wrong clock have a time of receipt that agrees with it.  Raises StoreError.
+    that come under a wrong clock have a time of receipt that agrees with it.  Those stay when the clock is right again,
+    and do not count against it if the units agree with it.  Raises StoreError.
     """
-    return _silence_doubt(now_us, store.newest_us()) or _units_doubt(now_us, store.latest_health(_ASKED))
+    ahead_us = _ahead_of_units_us(now_us, store.latest_health(_ASKED))
+    if ahead_us is not None and abs(ahead_us) > _MAX_APART_US:
+        where = "ahead of" if ahead_us > 0 else "behind"
+        return f"this machine's clock is {abs(ahead_us) / _US_PER_DAY:,.1f} days {where} those of the units"
+    return _silence_doubt(now_us, store.newest_us(), is_confirmed=ahead_us is not None)
 
 
-def _units_doubt(now_us: int, units: Iterable[HealthRow]) -> str:
+def _ahead_of_units_us(now_us: int, units: Iterable[HealthRow]) -> float | None:
+    """None without a unit that knows the time.  A few units with a wrong clock do not matter."""
     ahead_us = []
     for row in units:
         if row.health is None or row.health_us is None or abs(now_us - row.health_us) > _US_PER_HOUR:
@@ -89,18 +95,14 @@ def _units_doubt(now_us: int, units: Iterable[HealthRow]) -> str:
             utc_us = decode(row.health, Health).utc_us
             if utc_us is not None:
                 ahead_us.append(row.health_us - utc_us)
-    # A few units with a wrong clock do not matter.
-    if not ahead_us or abs(apart_us := median(ahead_us)) <= _MAX_APART_US:
-        return ""
-    where = "ahead of" if apart_us > 0 else "behind"
-    return f"this machine's clock is {abs(apart_us) / _US_PER_DAY:,.1f} days {where} those of the units"
+    return median(ahead_us) if ahead_us else None
 
 
-def _silence_doubt(now_us: int, newest_us: int | None) -> str:
+def _silence_doubt(now_us: int, newest_us: int | None, *, is_confirmed: bool) -> str:
     if newest_us is None:
         return ""
     silent_us = now_us - newest_us
-    if silent_us < -_US_PER_HOUR:
+    if silent_us < -_US_PER_HOUR and not is_confirmed:
         return "this machine's clock is before the newest record"
     if silent_us > _MAX_SILENCE_DAYS * _US_PER_DAY:
         return f"by this machine's clock the newest record came {silent_us / _US_PER_DAY:,.0f} days ago"

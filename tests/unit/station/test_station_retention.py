@@ -200,6 +200,20 @@ def test_a_clock_that_jumped_while_units_send_deletes_nothing(store, clocks):
     assert len(stored_reads(store)) == 11
 
 
+def test_records_of_a_clock_that_was_wrong_do_not_stop_deletion_for_ever(store, clocks):
+    """They are the newest until their date comes; units that know the time speak for the clock."""
+    add(store, read(1, NOW_US + US), now_us=NOW_US)
+    add(store, read(2), now_us=NOW_US + 4_000 * DAY_US)
+    keeper = retention(store, clocks)
+    clocks.go(60)
+    assert keeper.step() is None
+    assert keeper.doubt == "this machine's clock is before the newest record"
+    clocks.go(EVERY_S)
+    hear(store, clocks)
+    assert keeper.step().records == 1
+    assert keeper.doubt == ""
+
+
 @pytest.mark.parametrize(("wrong", "right", "deletes"), [(1, 2, True), (2, 1, False), (0, 1, True)])
 def test_the_clocks_of_few_units_do_not_stop_a_purge(store, clocks, wrong, right, deletes):
     add(store, read(1, NOW_US + US), now_us=NOW_US)
