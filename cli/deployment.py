@@ -20,6 +20,7 @@ from cli.deployment_shared import (
     GeoOption,
     JsonOption,
     WhyOption,
+    clock_us,
     opened,
     period_of,
     planning_of,
@@ -35,6 +36,7 @@ from station.deployment.model import Asset, Checkpoint
 from station.deployment.times import shown
 from station.deployment.zones import MAX_FILE_BYTES, position_e7, zones_as_geojson
 from station.errors import DeploymentError
+from station.retention.purges import clock_doubt
 
 if TYPE_CHECKING:
     from station.deployment.conflicts import Conflict
@@ -330,9 +332,18 @@ def roster_offer(
 
 
 @app.command()
-def purge(*, db: DbOption = DEFAULT_DB) -> None:
+def purge(
+    *,
+    db: DbOption = DEFAULT_DB,
+    trust_clock: Annotated[
+        bool, typer.Option("--trust-clock", help="Delete although no record came in the last week.")
+    ] = False,
+) -> None:
     """Delete plans, hours, coverage and incidents that are older than `keep_days` of the settings."""
     with opened(db) as store:
+        doubt = clock_doubt(clock_us(), store)
+        if doubt and not trust_clock:
+            raise DeploymentError(f"nothing was deleted: {doubt}; check the date, then add --trust-clock")
         gone = planning_of(store).purge_plans()
         kept = query_of(store).kept()
     say(f"{gone:,} rows deleted")

@@ -178,3 +178,13 @@ def test_purge_says_what_was_deleted_and_what_is_kept(agency, tmp_path):
     said = agency("purge")
     assert "0 rows deleted" in said
     assert "people" in said
+
+
+def test_a_clock_in_doubt_deletes_no_plans(agency, tmp_path):
+    """The newest record came years ago by this clock: all that an agency must keep would be too old."""
+    agency("plan", "import", "plan.csv", *WHY)
+    store = open_store(tmp_path / "station.db")
+    add(store, make_record(make_coverage(period_id=bytes(16)), seq=1), now_us=UTC_US - 3_000 * 86_400_000_000)
+    store.close()
+    assert "nothing was deleted: by this machine's clock the newest record came" in agency("purge", fails=True)
+    assert "0 rows deleted" in agency("purge", "--trust-clock")
