@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from station.noted import AHEAD_US, is_over
 from station.store import SearchRow
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ class KeptSearches:
     def find(self, search_id: str, account: str) -> SearchRow | None:
         """Return a search of an account; None if there is none, or it is older than a day."""
         row = self._store.exports.search(search_id, account)
-        return None if row is None or row.made_us <= self._clock_us() - KEPT_US else row
+        return None if row is None or is_over(row.made_us, self._clock_us(), KEPT_US) else row
 
     def drop_old(self) -> int:
         """Delete those that are older than a day; return how many."""
         with self._store.transaction():
-            return self._store.exports.drop_searches(self._clock_us() - KEPT_US)
+            now_us = self._clock_us()
+            return self._store.exports.drop_searches(now_us - KEPT_US, now_us + AHEAD_US)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from station.accounts import second_factor
-from station.accounts.attempts import blocked_until_us
+from station.accounts.attempts import blocked_until_us, is_blocked
 from station.accounts.passwords import check_new
 from station.accounts.rights import RIGHTS, Right, Role, rights_of
 from station.errors import AccountError
+from station.noted import has_ended
 from station.store import AccountRow, AuditRow
 
 if TYPE_CHECKING:
@@ -152,7 +153,11 @@ class Accounts:
     def of_link(self, link: str) -> AccountRow | None:
         """Return the account that a link is for; None if it is wrong, used or too old."""
         account = self._store.accounts.of_setup(hash_of(link))
-        if account is None or account.disabled or (account.setup_until_us or 0) < self._clock_us():
+        if (
+            account is None
+            or account.disabled
+            or has_ended(account.setup_until_us or 0, self._clock_us(), SETUP_US)
+        ):
             return None
         return account
 
@@ -207,7 +212,7 @@ class Accounts:
         now_us = self._clock_us()
         with self._store.transaction():
             account = self._locked(name)
-            if account.blocked_until_us > now_us:
+            if is_blocked(account.blocked_until_us, now_us):
                 raise AccountError(
                     "after failed attempts the account is blocked for some seconds to an hour: wait"
                 )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from station.accounts import second_factor
 from station.accounts.accounts import Person, hash_of
-from station.accounts.attempts import blocked_until_us
+from station.accounts.attempts import blocked_until_us, is_blocked
 from station.errors import AccountError
+from station.noted import AHEAD_US, has_ended, is_over
 from station.store import AuditRow, SessionRow, TokenRow
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class LogIn:
                 # A password typed as a name must not be stored.
                 self._store.audit(AuditRow(now_us, "?", "log in refused", "", 0))
                 return None
-            if account.disabled or account.blocked_until_us > now_us:
+            if account.disabled or is_blocked(account.blocked_until_us, now_us):
                 self._store.audit(AuditRow(now_us, name, "log in refused", "blocked=yes", 0))
                 return None
             failures = account.failures + 1
@@ -106,7 +107,9 @@ class LogIn:
         with self._store.transaction():
             opened = self._accept(account, step)
             self._store.accounts.drop_sessions(
-                used_before_us=now_us - IDLE_US, created_before_us=now_us - LONGEST_US
+                used_before_us=now_us - IDLE_US,
+                created_before_us=now_us - LONGEST_US,
+                after_us=now_us + AHEAD_US,
             )
             self._store.accounts.add_session(session)
             self._store.audit(AuditRow(now_us, account.name, what, "", 1))
@@ -131,7 +134,9 @@ class LogIn:
         """
         now_us = self._clock_us()
         session = self._store.accounts.session(hash_of(secret))
-        if session is None or now_us - session.used_us > IDLE_US or now_us - session.created_us > LONGEST_US:
+        if session is None or is_over(session.used_us, now_us, IDLE_US):
+            return None
+        if is_over(session.created_us, now_us, LONGEST_US):
             return None
         account = self._store.accounts.get(session.account)
         if account is None or account.disabled:
@@ -139,7 +144,7 @@ class LogIn:
         if used and now_us - session.used_us > _TOUCH_US:
             with self._store.transaction():
                 self._store.accounts.touch_session(session.id_hash, now_us)
-        if now_us - session.purpose_us > PURPOSE_US:
+        if is_over(session.purpose_us, now_us, PURPOSE_US):
             session = replace(session, purpose="", case_number="")
         return Person(account, session)
 
@@ -182,7 +187,7 @@ class LogIn:
         if person.account.password is not None:
             return self._proved(person.account.name, password, code, "token attempt")
         session = person.session
-        if session is None or self._clock_us() - session.created_us > FRESH_US:
+        if session is None or is_over(session.created_us, self._clock_us(), FRESH_US):
             minutes = FRESH_US // 60_000_000
             raise AccountError(
                 f"this account has no password: log in again, and make the token within {minutes} minutes"
@@ -204,7 +209,9 @@ class LogIn:
     def program(self, secret: str) -> Person | None:
         """Return for whom a program with a token acts; None if it is unknown or has expired."""
         token = self._store.accounts.token(hash_of(secret))
-        if token is None or token.expires_us < self._clock_us():
+        if token is None or has_ended(token.expires_us, self._clock_us(), MAX_PROVED_DAYS * _DAY_US):
+            return None
+        if is_over(token.created_us, self._clock_us(), MAX_PROVED_DAYS * _DAY_US):
             return None
         account = self._store.accounts.get(token.account)
         return None if account is None or account.disabled else Person(account, None)

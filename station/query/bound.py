@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from station.errors import BoundError, ScopeError
+from station.noted import AHEAD_US
 from station.store.rows import AuditRow
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class ReadBound:
                 )
 
     def drop_old(self) -> int:
-        """Forget what was seen more than 24 hours ago; return how many reads."""
+        """Forget what was seen more than 24 hours ago; return how many reads.
+
+        What was seen while the clock was ahead counts as seen now, and not until that time has come.
+        """
+        now_us = self._clock_us()
         with self._store.transaction():
-            return self._store.seen_reads.drop(self._clock_us() - PERIOD_US)
+            self._store.seen_reads.bring_forward(now_us + AHEAD_US, now_us)
+            return self._store.seen_reads.drop(now_us - PERIOD_US)

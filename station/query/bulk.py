@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from station.asker import Asker
 from station.errors import ExportError, ScopeError
+from station.noted import AHEAD_US, has_ended
 from station.query.export import write_csv, write_geojson
 from station.query.export_xml import write_gpx, write_kml
 from station.query.query import READ_SCHEMA, Query
@@ -189,7 +190,7 @@ class Exports:
         now_us = self.clock_us()
         with self.store.transaction():
             fetched = {"state": ExportState.FETCHED.value, "until_us": now_us + _FETCH_US}
-            if row.until_us < now_us or not self.store.exports.change(
+            if has_ended(row.until_us, now_us, KEPT_US) or not self.store.exports.change(
                 export_id, ExportState.READY.value, **fetched
             ):
                 raise ExportError(
@@ -211,12 +212,13 @@ class Exports:
     def _end_abandoned(self) -> None:
         """Expire files that were not fetched, requests whose process has ended, and what broken downloads left."""
         now_us = self.clock_us()
-        for row in self.store.exports.overdue(now_us):
+        latest_us = now_us + KEPT_US + AHEAD_US
+        for row in self.store.exports.overdue(now_us, latest_us):
             if row.state == ExportState.READY.value:
                 self._end(row.export_id, ExportState.EXPIRED, "", was=ExportState.READY)
             else:
                 self._end(row.export_id, ExportState.FAILED, "the station was stopped while it worked on it")
-        for export_id in self.store.exports.left_behind(now_us):
+        for export_id in self.store.exports.left_behind(now_us, latest_us):
             with self.store.transaction():
                 self.store.exports.drop_parts(export_id)
 

@@ -104,10 +104,10 @@ class AccountTables:
             self._db.run(delete(TOKENS).where(TOKENS.c.account == account))
         return int(self._db.run(delete(SESSIONS).where(SESSIONS.c.account == account)).rowcount)
 
-    def drop_sessions(self, *, used_before_us: int, created_before_us: int) -> None:
-        """Delete sessions that have expired."""
+    def drop_sessions(self, *, used_before_us: int, created_before_us: int, after_us: int) -> None:
+        """Delete sessions that have expired, or were used after a time, which has not come yet."""
         old = or_(SESSIONS.c.used_us < used_before_us, SESSIONS.c.created_us < created_before_us)
-        self._db.run(delete(SESSIONS).where(old))
+        self._db.run(delete(SESSIONS).where(or_(old, SESSIONS.c.used_us > after_us)))
 
     def count_sessions(self) -> dict[str, int]:
         """Return the number of sessions of each account that has some."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 
 from station.store.rows_accounts import ExportRow, SearchRow
 from station.store.scope import said_scope, said_scope_columns
@@ -31,9 +31,10 @@ class ExportTables:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def drop_searches(self, until_us: int) -> int:
-        """Delete searches made up to a time; return how many."""
-        return int(self._db.run(delete(SEARCHES).where(SEARCHES.c.made_us <= until_us)).rowcount)
+    def drop_searches(self, until_us: int, after_us: int) -> int:
+        """Delete searches made up to a time, or after one, which has not come yet; return how many."""
+        old = or_(SEARCHES.c.made_us <= until_us, SEARCHES.c.made_us > after_us)
+        return int(self._db.run(delete(SEARCHES).where(old)).rowcount)
 
     def add_search(self, search: SearchRow) -> None:
         """Store a search."""
@@ -96,15 +97,17 @@ class ExportTables:
         """Delete the file."""
         self._db.run(delete(EXPORT_PARTS).where(EXPORT_PARTS.c.export_id == export_id))
 
-    def overdue(self, now_us: int) -> list[ExportRow]:
-        """Return requests that are ready or being worked on, and whose time is over."""
-        overdue = (EXPORTS.c.state.in_(("ready", "running")), EXPORTS.c.until_us < now_us)
+    def overdue(self, now_us: int, latest_us: int) -> list[ExportRow]:
+        """Return requests that are ready or being worked on, and whose time is over, or ends after the latest time."""
+        over = or_(EXPORTS.c.until_us < now_us, EXPORTS.c.until_us > latest_us)
+        overdue = (EXPORTS.c.state.in_(("ready", "running")), over)
         return [_export(row) for row in self._db.all(select(*_EXPORT, *_SCOPE).where(*overdue))]
 
-    def left_behind(self, now_us: int) -> list[str]:
+    def left_behind(self, now_us: int, latest_us: int) -> list[str]:
         """Return requests that still have a file, though they were fetched and the time for it is over."""
         own = EXPORTS.c.export_id == EXPORT_PARTS.c.export_id
-        over = (EXPORTS.c.state == "fetched", EXPORTS.c.until_us < now_us)
+        past = or_(EXPORTS.c.until_us < now_us, EXPORTS.c.until_us > latest_us)
+        over = (EXPORTS.c.state == "fetched", past)
         statement = select(EXPORT_PARTS.c.export_id).distinct().join(EXPORTS, own).where(*over)
         return [row.export_id for row in self._db.all(statement)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 
 from station.store.tables_accounts import SEEN_READS, SETTINGS
 
@@ -32,6 +32,10 @@ class SeenReads:
         """Return how many different reads of a person are noted."""
         row = self._db.first(select(func.count()).where(SEEN_READS.c.account == account))
         return 0 if row is None else int(row[0])
+
+    def bring_forward(self, after_us: int, to_us: int) -> None:
+        """Note what was seen after a time, which has not come yet, as seen at another one."""
+        self._db.run(update(SEEN_READS).where(SEEN_READS.c.seen_us > after_us).values(seen_us=to_us))
 
     def drop(self, until_us: int, *, account: str | None = None) -> int:
         """Forget what was seen up to a time, by one person or by all; return how many."""
