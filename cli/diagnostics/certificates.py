@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 
 from protocol.errors import KeyFileError
 
@@ -42,6 +43,23 @@ def days_left(tls: TlsConfig, now: dt.datetime) -> int:
         if now > last:
             raise KeyFileError(f"{path}: expired on {last:%Y-%m-%d}; {_RENEW}")
     return min(((c.not_valid_after_utc - now).days for _, c in dated), default=SOON_DAYS)
+
+
+def wrong_name(tls: TlsConfig, unit: str) -> str | None:
+    """Warning about the certificate of another unit; None otherwise.
+
+    Raises KeyFileError as :func:`days_left`.
+    """
+    if tls.cert is None:
+        return None
+    found = _certificates(tls.cert)[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    names = [str(attribute.value) for attribute in found]
+    if names == [unit]:
+        return None
+    return (
+        f"{tls.cert} is of {', '.join(names) or 'nobody'}, and this unit is {unit}: a broker that goes by certificates "
+        "(the shipped configuration) takes nothing from it; correct `unit`, or enrol the unit again"
+    )
 
 
 def warning(days: int) -> str | None:

@@ -26,7 +26,7 @@ from agent.runtime.witness import FILE as WITNESS_FILE
 from agent.runtime.witness import WitnessFile
 from agent.sync.delivery import Signs, why_undelivered
 from agent.sync.uplink import Uplink, UplinkConfig
-from cli.diagnostics.certificates import days_left, warning
+from cli.diagnostics.certificates import days_left, warning, wrong_name
 from cli.diagnostics.receiver import amount, described, listen, sentences, why_no_fix
 from cli.diagnostics.step import Mark, Step
 from cli.terminal import explained
@@ -262,9 +262,9 @@ def _certificates(config: AgentConfig) -> Step:
     if link.kind != "mqtt" or link.tls is None:
         return Step("certificates", Mark.OK, "not needed: no broker, or one on this machine")
     days = days_left(link.tls, dt.datetime.fromtimestamp(RealClock().utc_ns() / NS_PER_S, dt.UTC))
-    late = warning(days)
-    if late is not None:
-        return Step("certificates", Mark.WARN, late)
+    wrong = wrong_name(link.tls, config.unit) or warning(days)
+    if wrong is not None:
+        return Step("certificates", Mark.WARN, wrong)
     return Step("certificates", Mark.OK, f"match the unit's key and the fleet's authority, {days} days left")
 
 

@@ -22,7 +22,7 @@ from agent.runtime.config import load_config, parse_config
 from agent.runtime.lists import build_lists
 from agent.witness import WitnessState
 from cli.diagnostics import checks, doctor
-from cli.diagnostics.certificates import days_left, warning
+from cli.diagnostics.certificates import days_left, warning, wrong_name
 from cli.diagnostics.step import Mark, Step
 from cli.terminal import explained
 from hw.clock import SimClock
@@ -189,6 +189,18 @@ def test_doctor_reports_invalid_certificates(tls, tmp_path):
         for name, words in cases:
             with pytest.raises(KeyFileError, match=words):
                 days_left(tls.model_copy(update={part: tmp_path / name}), NOW)
+
+
+def test_doctor_tells_the_certificate_of_another_unit(tls, tmp_path, monkeypatch):
+    """A card of unit-07 beside the configuration of unit-08: the broker says no more than `not authorised`."""
+    assert wrong_name(tls, "unit-07") is None
+    files = "".join(f'{name} = "{getattr(tls, name)}"\n' for name in ("ca", "cert", "key"))
+    link = f'[hw.link]\nkind = "mqtt"\nhost = "127.0.0.1"\nport = 9\n[hw.link.tls]\n{files}'
+    text = config_text(tmp_path).replace('"unit-07"', '"unit-08"') + link
+    monkeypatch.setattr(checks.RealClock, "utc_ns", lambda _: round(NOW.timestamp()) * 10**9)
+    said = findings(tmp_path, text, "seal.mode=off")["certificates"]
+    assert said.mark is Mark.WARN
+    assert "unit.pem is of unit-07, and this unit is unit-08" in said.detail
 
 
 def config_text(tmp_path, *, extra: str = "") -> str:
