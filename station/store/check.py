@@ -7,14 +7,16 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, exists, select, tuple_
+from sqlalchemy import and_, bindparam, exists, select, tuple_
 
 from protocol.errors import WireError
 from protocol.seal.head import Head
 from protocol.wire.codec import decode
 from protocol.wire.record import decode_record
+from protocol.wire.records.time_anchor import TimeAnchor
+from station.store.hit_states import HitStates
 from station.store.rows import StoreFault
-from station.store.tables import HERE, LIVES, PICTURES, RECORD_PICTURES, RECORDS
+from station.store.tables import ANCHORS, HERE, LIVES, PICTURES, RECORD_PICTURES, RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
 _PAGE = 500
 _COLUMNS = (
     RECORDS.c.unit, RECORDS.c.record_id, RECORDS.c.seq, RECORDS.c.boot, RECORDS.c.schema, RECORDS.c.retention,
-    RECORDS.c.mono_us, RECORDS.c.utc_us, RECORDS.c.dating_gap_us, RECORDS.c.payload, RECORDS.c.life,
+    RECORDS.c.mono_us, RECORDS.c.utc_us, RECORDS.c.time_source, RECORDS.c.uncertainty_ms, RECORDS.c.dating_gap_us,
+    RECORDS.c.payload, RECORDS.c.life,
 )  # fmt: skip
+
+_ANCHORS_OF_BOOT = select(ANCHORS.c.mono_us, ANCHORS.c.utc_us).where(
+    ANCHORS.c.unit == bindparam("of"), ANCHORS.c.boot == bindparam("a_boot")
+)
+_ANCHORS_WITH_RECORD = select(ANCHORS, RECORDS.c.payload).outerjoin(
+    RECORDS, and_(RECORDS.c.unit == ANCHORS.c.unit, RECORDS.c.record_id == ANCHORS.c.record_id, HERE)
+)
 
 
 def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]:
@@ -38,13 +48,16 @@ def store_faults(db: Database, projections: Projections) -> Iterator[StoreFault]
     for projected in projections:
         for page in _pages(db, RECORDS.c.schema == projected.known.schema):
             indexed = _indexed(db, projected, page)
+            anchors = _Anchors(db)
             for row in page:
                 its = indexed.get((row.unit, bytes(row.record_id)), [])
-                fault = _fault(projected, row, its, projections.registry)
+                fault = _fault(projected, row, its, projections.registry) or anchors.fault(row)
                 if fault and (its or _is_there(db, row)):
                     yield StoreFault(row.unit, bytes(row.record_id), fault)
         yield from _without_record(db, projected)
     yield from _of_another_type(db, projections)
+    yield from HitStates(db, projections.registry).faults()
+    yield from _altered_anchors(db, projections.registry)
     yield from _altered_pictures(db)
     yield from _removed_pictures(db)
     yield from _altered_heads(db)
@@ -146,10 +159,62 @@ def _plain(value: Any) -> Any:
 
 
 def _has_its_time(when: RecordTime | None, row: Any) -> bool:
+    shown = (row.mono_us, row.utc_us, row.time_source, row.uncertainty_ms)
     if when is None:
-        return row.mono_us is None and row.utc_us is None
-    # A record that a time anchor has dated has a time of its own at the station.
-    return row.mono_us == when.mono_us and (row.dating_gap_us is not None or row.utc_us == when.utc_us)
+        return shown == (None, None, None, None) and row.dating_gap_us is None
+    if row.dating_gap_us is not None:
+        # A record that a time anchor has dated has a time of its own at the station.
+        return row.mono_us == when.mono_us and when.utc_us is None
+    return shown == (when.mono_us, when.utc_us, when.source.value, when.uncertainty_ms)
+
+
+class _Anchors:
+    """The time anchors of the boots of some records."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._of_boot: dict[tuple[str, bytes], Sequence[Any]] = {}
+
+    def fault(self, row: Any) -> str:
+        """A record that the station has dated must have the time of an anchor of its boot."""
+        if row.dating_gap_us is None:
+            return ""
+        boot = row.unit, bytes(row.boot)
+        if boot not in self._of_boot:
+            self._of_boot[boot] = self._db.all(_ANCHORS_OF_BOOT, {"of": boot[0], "a_boot": boot[1]})
+        for anchor in self._of_boot[boot]:
+            apart_us = row.mono_us - anchor.mono_us
+            if abs(apart_us) == row.dating_gap_us and row.utc_us == anchor.utc_us + apart_us:
+                return ""
+        return "time"
+
+
+def _altered_anchors(db: Database, registry: Registry) -> Iterator[StoreFault]:
+    """Time anchors by which records are dated, and which are not what a record says; their records are never purged."""
+    right: dict[tuple[str, bytes], bool] = defaultdict(bool)
+    for row in db.all(_ANCHORS_WITH_RECORD):
+        shown = (bytes(row.boot), row.mono_us, row.utc_us, row.time_source, row.uncertainty_ms)
+        # On PostgreSQL a unit may have sent several records under one id.
+        right[row.unit, bytes(row.record_id)] |= shown == _anchor_of(row.payload, registry)
+    for (unit, record_id), is_right in right.items():
+        if not is_right:
+            yield StoreFault(unit, record_id, "time anchor")
+
+
+def _anchor_of(payload: Any, registry: Registry) -> tuple[Any, ...] | None:
+    try:
+        body = None if payload is None else decode_record(bytes(payload), registry).body
+    except WireError:
+        return None
+    if not isinstance(body, TimeAnchor):
+        return None
+    return (
+        body.anchored_boot_id,
+        body.mono_us,
+        body.utc_us,
+        body.time.source.value,
+        body.time.uncertainty_ms,
+    )
 
 
 def _without_record(db: Database, projected: Projected) -> Iterator[StoreFault]:

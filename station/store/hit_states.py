@@ -13,10 +13,11 @@ from protocol.wire.record import decode_record
 from protocol.wire.records.disposition import Disposition
 from protocol.wire.records.hit import Hit
 from station.store.hit_state import RANK, decision_of, outcome_of, state_of
+from station.store.rows import StoreFault
 from station.store.tables import HERE, HIT_STATES, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Select
 
@@ -39,6 +40,9 @@ def _search_table(name: str) -> SqlTable:
 HITS, DISPOSITIONS = _search_table("hits"), _search_table("dispositions")
 """``received_us`` on PostgreSQL alone, where it names the partition."""
 SCHEMAS = {HITS.name: Hit.SCHEMA, DISPOSITIONS.name: Disposition.SCHEMA}
+_RECORDED = select(HITS.c.unit, HITS.c.hit_id).distinct()
+_ONE = select(HIT_STATES).where(HIT_STATES.c.unit == bindparam("of"), HIT_STATES.c.hit_id == bindparam("hit"))
+_PAGE = 500
 _REDATE = (
     update(HIT_STATES)
     .where(HIT_STATES.c.unit == bindparam("of"), HIT_STATES.c.boot == bindparam("a_boot"))
@@ -82,15 +86,58 @@ class HitStates:
     def note(self, keys: Iterable[HitKey]) -> None:
         """Make the rows of hits again; a hit of which only dispositions are stored has none yet."""
         for unit, hit_id in keys:
-            stages = self._rows(HITS, unit, hit_id)
-            decisions = [row.body for row in self._rows(DISPOSITIONS, unit, hit_id)]
-            shown = max(stages, key=lambda row: (RANK[row.body.stage], row.seq), default=None)
-            if shown is not None:
-                self._db.run(self._upsert, {"unit": unit, "hit_id": hit_id, **_values(shown, decisions)})
+            values = self._made_of(unit, hit_id)
+            if values is not None:
+                self._db.run(self._upsert, {"unit": unit, "hit_id": hit_id, **values})
+
+    def faults(self) -> Iterator[StoreFault]:
+        """Yield hits whose row is not what their records say, or that have none; reads a page at a time."""
+        if not self.is_known:
+            return
+        for unit, hit_id in self._keys_of(_RECORDED):
+            # What comes meanwhile may have changed one and not yet the other.
+            fault = self._fault(unit, hit_id) and self._fault(unit, hit_id)
+            if fault:
+                yield StoreFault(unit, hit_id, fault)
+        for unit, hit_id in self._keys_of(select(HIT_STATES.c.unit, HIT_STATES.c.hit_id)):
+            if self._made_of(unit, hit_id) is None and self._row(unit, hit_id) is not None:
+                yield StoreFault(unit, hit_id, "in the list of hits without a record")
+
+    def _keys_of(self, statement: Select[Any]) -> Iterator[HitKey]:
+        unit, hit_id = statement.selected_columns
+        after: HitKey | None = None
+        while True:
+            following = statement if after is None else statement.where(tuple_(unit, hit_id) > after)
+            page = self._db.all(following.order_by(unit, hit_id).limit(_PAGE))
+            for row in page:
+                after = row[0], bytes(row[1])
+                yield after
+            if len(page) < _PAGE:
+                return
+
+    def _fault(self, unit: str, hit_id: bytes) -> str:
+        values, row = self._made_of(unit, hit_id), self._row(unit, hit_id)
+        if values is None:
+            return ""
+        if row is None:
+            return "removed from the list of hits"
+        differing = [name for name, value in values.items() if _plain(getattr(row, name)) != value]
+        return f"list of hits: {', '.join(differing)}" if differing else ""
+
+    def _row(self, unit: str, hit_id: bytes) -> Any:
+        return self._db.first(_ONE, {"of": unit, "hit": hit_id})
+
+    def _made_of(self, unit: str, hit_id: bytes) -> dict[str, Any] | None:
+        """Values of a hit's row, from its records; None without a stage of it."""
+        stages = self._rows(HITS, unit, hit_id)
+        shown = max(stages, key=lambda row: (RANK[row.body.stage], row.seq), default=None)
+        if shown is None:
+            return None
+        return _values(shown, [row.body for row in self._rows(DISPOSITIONS, unit, hit_id)])
 
     def _rows(self, table: SqlTable, unit: str, hit_id: bytes) -> list[_Row]:
         found = []
-        for row in self._db.run(self._of_table[table.name], {"of": unit, "hit": hit_id}).all():
+        for row in self._db.all(self._of_table[table.name], {"of": unit, "hit": hit_id}):
             try:
                 record = decode_record(bytes(row.payload), self._registry)
             except WireError:
@@ -135,6 +182,10 @@ def _values(shown: _Row, decisions: Sequence[Disposition]) -> dict[str, Any]:
         "outcome": outcome_of(decisions),
         **{name: getattr(place, name) for name in ("lat_e7", "lon_e7", "error_cm")},
     }
+
+
+def _plain(value: Any) -> Any:
+    return bytes(value) if isinstance(value, memoryview) else value
 
 
 def same_record(table: SqlTable, db: Database) -> ColumnElement[bool]:

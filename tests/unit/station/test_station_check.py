@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 
 from cli.station import app
 from protocol.seal import SigningKey
+from protocol.wire.enums import HitStage
 from station.store import open_store
-from tests.builders import UTC_NS, make_picture, make_read, make_read_record
-from tests.contract.test_station_store import chunk
+from tests.builders import UTC_NS, make_picture, make_read, make_read_record, make_record, make_time_anchor
+from tests.contract.test_station_store import NO_TIME, chunk
+from tests.hit_builders import make_disposition, make_hit_body
 from tests.station_files import add
 from tests.unit.station.test_station_sealed import Pair
 
@@ -63,6 +65,8 @@ def test_what_was_not_altered_is_right(pair):
         ("UPDATE reads SET lat_e7 = lat_e7 + 1", "search table: lat_e7"),
         ("DELETE FROM reads", "removed from the search table"),
         ("UPDATE records SET utc_us = utc_us + 3600000000", "time"),
+        ("UPDATE records SET utc_us = utc_us + 3600000000, dating_gap_us = 0", "time"),
+        ("UPDATE records SET uncertainty_ms = 1", "time"),
         ("UPDATE records SET retention = 'hit'", "retention class"),
         ("UPDATE records SET seq = 99 WHERE seq = 4", "unit, id, number, boot or type"),
         ("UPDATE pictures SET jpeg = NULL WHERE jpeg IS NOT NULL", "picture removed"),
@@ -105,6 +109,64 @@ def test_unit_with_a_key_and_no_record_is_named(pair):
     assert "unit-08: has a key and no record: removed; or new, then name it with --new" in shown
     words = ["check", "--db", str(pair.folder / "station.db"), "--keys", str(pair.keys), "--new", "unit-08"]
     assert RUNNER.invoke(app, words).exit_code == 0
+
+
+def faults_after(place, *statements):
+    with closing(sqlite3.connect(place)) as con:
+        for statement in statements:
+            con.execute(statement)
+        con.commit()
+    with closing(open_store(place)) as store:
+        return {fault.what for fault in store.faults()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE hit_states SET state = 'rejected', reason = 'misread'", "list of hits: state, reason"),
+        ("UPDATE hit_states SET lat_e7 = 0", "list of hits: lat_e7"),
+        ("UPDATE hit_states SET made_us = made_us + 1", "list of hits: made_us"),
+        ("DELETE FROM hit_states", "removed from the list of hits"),
+        (
+            "UPDATE hit_states SET hit_id = x'00'",
+            "removed from the list of hits, in the list of hits without a record",
+        ),
+    ],
+)
+def test_what_became_of_hits_is_compared_with_their_records(tmp_path, statement, what):
+    """The page of leads and the figures of alarm quality are made from those rows."""
+    place = tmp_path / "station.db"
+    with closing(open_store(place)) as store:
+        bodies = (make_hit_body(), make_hit_body(stage=HitStage.FINAL), make_disposition())
+        add(store, *(make_record(body, seq=n) for n, body in enumerate(bodies, 1)), now_us=NOW_US)
+    assert faults_after(place) == set()
+    assert ", ".join(sorted(faults_after(place, statement), reverse=True)) == what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("statements", "what"),
+    [
+        (("UPDATE records SET utc_us = utc_us + 1 WHERE dating_gap_us IS NOT NULL",), {"time"}),
+        (("UPDATE records SET utc_us = NULL, dating_gap_us = NULL WHERE schema = 'read/1'",), {"time"}),
+        (("UPDATE time_anchors SET utc_us = utc_us + 1",), {"time", "time anchor"}),
+        (
+            (
+                "UPDATE time_anchors SET utc_us = utc_us + 1",
+                "UPDATE records SET utc_us = utc_us + 1 WHERE dating_gap_us IS NOT NULL",
+            ),
+            {"time anchor"},
+        ),
+    ],
+)
+def test_times_that_an_anchor_gave_are_compared_with_it(tmp_path, statements, what):
+    place = tmp_path / "station.db"
+    with closing(open_store(place)) as store:
+        undated = make_read_record(1, when=NO_TIME)
+        add(store, undated, make_record(make_time_anchor(), seq=2), now_us=NOW_US)
+    assert faults_after(place) == set()
+    assert faults_after(place, *statements) == what
 
 
 @pytest.mark.slow
