@@ -19,6 +19,7 @@ from station.outputs.json_lines import JsonLines
 from station.outputs.tak import TakOutput
 from station.outputs.webhook import WebhookSender
 from station.query.stored import stored_record
+from station.retention.purges import clock_doubt
 from station.store import AuditRow
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ IDLE_S = 1.0
 _LEASE_S = 60.0
 _TIDY_S = 60.0
 _MIN_WAIT_S, _MAX_WAIT_S = 1.0, 300.0
+_DOUBT_S = 60.0
 _JOIN_S = 15.0
 _LOG = structlog.get_logger(__name__)
 
@@ -81,7 +83,9 @@ class OutputRunner:
         self._holder = holder
         self._backoff = backoff or Backoff(_MIN_WAIT_S, _MAX_WAIT_S)
         self._attempts = 0
-        self._tidy_us = 0
+        self._tidied_us = self._believed_us = 0
+        self._doubt = ""
+        """Why nothing is given up for its age at the moment; empty if the clock is believed."""
 
     @property
     def name(self) -> str:
@@ -104,6 +108,8 @@ class OutputRunner:
             return IDLE_S
         old_us = now_us - round(self._table.max_age_h * 3.6e9)
         if rows[0].received_us < old_us:
+            if self._doubts_clock(now_us):
+                return _DOUBT_S
             return self._bury(rows[0], f"older than {self._table.max_age_h:g} hours", now_us)
         rows = rows[: next((n for n, row in enumerate(rows) if row.received_us < old_us), len(rows))]
         return self._deliver(rows, now_us)
@@ -134,6 +140,20 @@ class OutputRunner:
         self._passed()
         return 0.0
 
+    def _doubts_clock(self, now_us: int) -> bool:
+        """True while nothing may be given up for its age: a wrong date would give up all that waits."""
+        if 0 <= now_us - self._believed_us < _DOUBT_S * 1e6:
+            return False
+        doubt = clock_doubt(now_us, self._store)
+        if not doubt:
+            self._believed_us, self._doubt = now_us, ""
+            return False
+        if doubt != self._doubt:
+            _LOG.warning("output_waits", output=self.name, reason=doubt, wait_s=_DOUBT_S)
+            self._store.stream.fail(self.name, doubt)
+        self._doubt = doubt
+        return True
+
     def _passed(self) -> None:
         self._attempts = 0
         self._backoff.reset()
@@ -160,9 +180,9 @@ class OutputRunner:
             self._store.audit(AuditRow(now_us, f"output {self.name}", "send records", asked, len(events)))
 
     def _tidy(self, now_us: int) -> None:
-        if now_us < self._tidy_us:
+        if 0 <= now_us - self._tidied_us < _TIDY_S * 1e6:
             return
-        self._tidy_us = now_us + round(_TIDY_S * 1e6)
+        self._tidied_us = now_us
         left_out = self._store.stream.bound(self.name, self._table.max_waiting)
         if left_out:
             _LOG.error("output_overflow", output=self.name, left_out=left_out)

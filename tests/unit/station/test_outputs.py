@@ -6,6 +6,7 @@ import io
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from hw.backoff import Backoff
 from protocol.wire.enums import DispositionAction
@@ -177,6 +178,22 @@ def test_record_that_waited_too_long_becomes_a_dead_letter(rig):
     at.run()
     assert at.receiver.got == ids(2)
     assert [dead.reason for dead in at.store.stream.dead_letters()] == ["older than 1 hours"]
+
+
+@pytest.mark.slow
+def test_a_wrong_clock_gives_nothing_up(rig):
+    """All that waits would be too old at once, and more than the dead letters keep would be gone."""
+    at = rig(max_age_h=1, batch=10)
+    at.fill(1, 2)
+    at.now_us += 400 * 86_400_000_000
+    with capture_logs() as logs:
+        at.run()
+    assert at.store.stream.dead_letters() == []
+    assert "the newest record came 400 days ago" in at.state.last_error
+    assert [entry["event"] for entry in logs] == ["output_waits"]
+    at.now_us -= 400 * 86_400_000_000
+    at.run()
+    assert (at.state.delivered, at.state.waiting) == (2, 0)
 
 
 def test_only_what_is_shared_is_sent(rig):
