@@ -32,6 +32,7 @@ from station.query.export_xml import write_gpx, write_kml
 from station.query.hits import assemble_hits
 from station.query.proof import RecordProof, proof_of
 from station.query.stored import picture_name, stored_record
+from station.query.take_over import taken_over_faults
 from station.query.zone_limit import ZoneLimit
 from station.store.rows import AuditRow, AuditSearch, Usage
 from station.store.search import Circle
@@ -415,7 +416,7 @@ class Query:
         units = examine(items, keys, self._store.registry)
         report = CheckReport(
             units,
-            list(self._store.faults()),
+            [*self._store.faults(), *taken_over_faults(self._store)],
             sorted(set(ring.units) - new - {found.unit for found in units}),
             check_log(self._store, ring),
         )

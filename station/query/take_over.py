@@ -8,6 +8,7 @@ id of another one's is not counted.
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,10 @@ from protocol.wire.records.shift import Shift
 from station.deployment.hours import WorkedShift
 from station.deployment.incidents import IncidentRow
 from station.store.deployment.port import MARGIN_US, CoveragePeriod, Cursor
+from station.store.rows import StoreFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from protocol.wire.registry import RecordBody
     from station.store import RecordRow, Store
@@ -169,6 +171,71 @@ def _incident(row: RecordRow, body: Incident) -> IncidentRow:
         reads=body.reads,
         hits=body.hits,
     )
+
+
+def taken_over_faults(store: Store) -> Iterator[StoreFault]:
+    """Take over what has come, then yield shifts and incidents that are not what their records say.
+
+    Sums of coverage cannot be compared: what they were made of is not kept by hour.  Raises StoreError.
+    """
+    take_over(store)
+    for schema in (Shift.SCHEMA, Incident.SCHEMA):
+        found = {
+            (fault.unit, fault.record_id): fault for _, fault in _compared(store, schema) if fault is not None
+        }
+        # A unit may have sent several records with one revision, of which one counts.
+        right = (
+            {key for key, fault in _compared(store, schema) if fault is None and key in found} if found else set()
+        )
+        yield from (fault for key, fault in sorted(found.items()) if key not in right)
+    for unit, identity in store.deployment.unrecorded():
+        yield StoreFault(unit, identity, "in the hours or incidents without a record")
+
+
+def _compared(store: Store, schema: str) -> Iterator[tuple[tuple[str, bytes], StoreFault | None]]:
+    """Unit, id, and what is wrong, of each record whose revision is shown."""
+    records = store.each(schema)
+    while group := list(islice(records, GROUP)):
+        told: list[tuple[RecordRow, WorkedShift | IncidentRow]] = []
+        for row in group:
+            body = _body(store, row)
+            if isinstance(body, Shift):
+                told.append((row, worked(row, body)))
+            elif isinstance(body, Incident):
+                told.append((row, _incident(row, body)))
+        shown = store.deployment.taken_over(
+            [one.shift_id for _, one in told if isinstance(one, WorkedShift)],
+            [one.incident_id for _, one in told if isinstance(one, IncidentRow)],
+        )
+        for row, one in told:
+            its: WorkedShift | IncidentRow | None
+            if isinstance(one, WorkedShift):
+                identity, its = one.shift_id, shown.shifts.get(one.shift_id)
+            else:
+                identity, its = one.incident_id, shown.incidents.get(one.incident_id)
+            if its is not None and (its.unit, its.revision) != (one.unit, one.revision):
+                continue
+            what = _removed(store, row, one) if its is None else _differing(row, one, its)
+            yield (row.unit, identity), StoreFault(row.unit, identity, what) if what else None
+
+
+def _removed(store: Store, row: RecordRow, told: WorkedShift | IncidentRow) -> str:
+    made_us = told.told_us if isinstance(told, WorkedShift) else told.when_us
+    # A purge may have deleted both meanwhile.
+    if made_us < store.deployment.floor_us() or store.record(row.unit, row.record_id) is None:
+        return ""
+    return "removed from the hours or incidents"
+
+
+def _differing(row: RecordRow, told: WorkedShift | IncidentRow, shown: WorkedShift | IncidentRow) -> str:
+    # A time anchor may have dated the record since.
+    loose = {"told_us", "when_us"} if row.dating_gap_us is not None or row.utc_us is None else set()
+    differing = [
+        field.name
+        for field in fields(told)
+        if field.name not in loose and getattr(shown, field.name) != getattr(told, field.name)
+    ]
+    return f"hours or incidents: {', '.join(differing)}" if differing else ""
 
 
 _TYPES: dict[str, Callable[[Store, list[tuple[RecordRow, RecordBody]]], None]] = {

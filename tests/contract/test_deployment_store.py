@@ -22,7 +22,7 @@ from station.errors import DeploymentError, PlanConflictError, PurposeError, Sco
 from station.planning import Planning
 from station.query.deployment import DeploymentQuery
 from station.query.shifts import ShiftsOf
-from station.query.take_over import take_over
+from station.query.take_over import take_over, taken_over_faults
 from station.retention.holds import HoldDesk, hold_scope
 from station.retention.schedule import Retention
 from station.store import AuditRow, NewRecord, move_store, open_store
@@ -514,6 +514,55 @@ def test_what_comes_with_an_earlier_time_during_a_take_over_is_not_passed_over(a
     take_over(agency)
     rows = agency.deployment.coverage(MONDAY_US - DAY_US, NOW_US, "unit", scope=EVERYTHING)
     assert sum(row.reads for row in rows) == 3 * (31 + 1)
+
+
+@pytest.mark.parametrize(
+    ("statement", "what"),
+    [
+        ("UPDATE {}worked SET worked_s = 36000 WHERE unit = 'unit-07'", ["hours or incidents: worked_s"]),
+        ("UPDATE {}worked SET badge = '4712' WHERE unit = 'unit-07'", ["hours or incidents: badge"]),
+        (
+            "UPDATE {}incidents SET outcome = 'recovered', lat_e7 = 1 WHERE unit = 'unit-07'",
+            ["hours or incidents: lat_e7, outcome"],
+        ),
+        ("DELETE FROM {}worked WHERE unit = 'unit-07'", ["removed from the hours or incidents"]),
+        ("DELETE FROM {}incidents WHERE unit = 'unit-07'", ["removed from the hours or incidents"]),
+        (
+            "UPDATE {0}worked SET shift_id = i.incident_id FROM {0}incidents i WHERE i.unit <> {0}worked.unit",
+            ["removed from the hours or incidents", *["in the hours or incidents without a record"] * 2],
+        ),
+    ],
+)
+def test_hours_and_incidents_are_compared_with_their_records(agency, statement, what):
+    """Overtime is paid by them."""
+    bodies = (worked(started_us=MONDAY_US, worked_s=60, hours=()), incident(1, outcome="none"))
+    add(agency, *(told(n, body) for n, body in enumerate(bodies, 1)), now_us=NOW_US)
+    # What came last is taken over again.
+    later = (bodies[0].model_copy(update={"shift_id": bytes(16)}), incident(2))
+    add(agency, *(make_record(b, seq=n, unit="unit-08") for n, b in enumerate(later, 1)), now_us=NOW_US + H_US)
+    assert list(taken_over_faults(agency)) == []
+    prefix = "deployment_" if agency.db.is_sqlite else "deployment."
+    with agency.transaction():
+        agency.db.driver_sql(statement.format(prefix))
+    assert [fault.what for fault in taken_over_faults(agency)] == what
+
+
+def test_two_records_of_a_unit_with_one_revision_are_no_fault(agency):
+    """The unit is at fault, not the station."""
+    bodies = [worked(started_us=MONDAY_US, worked_s=seconds, hours=()) for seconds in (60, 120)]
+    bodies += [incident(1, outcome=outcome) for outcome in ("none", "unknown")]
+    add(agency, *(told(n, body) for n, body in enumerate(bodies, 1)), now_us=NOW_US)
+    assert list(taken_over_faults(agency)) == []
+
+
+def test_purged_hours_are_no_fault(agency):
+    add(agency, told(1, worked(started_us=MONDAY_US, worked_s=60, hours=())), told(2, incident(1)), now_us=NOW_US)
+    planning(agency).put_settings(Settings(keep_days=20))
+    take_over(agency)
+    planning(agency, now_us=NOW_US + 60 * DAY_US).purge_plans()
+    assert list(taken_over_faults(agency)) == []
+    Commands(agency, WHY, lambda: NOW_US + 60 * DAY_US).purge(30)
+    assert list(taken_over_faults(agency)) == []
 
 
 def test_purge_of_a_class_deletes_what_was_taken_over_from_it(agency):

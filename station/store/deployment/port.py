@@ -62,6 +62,14 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class TakenOver:
+    """What was taken over from records, by id."""
+
+    shifts: dict[bytes, WorkedShift]
+    incidents: dict[bytes, IncidentRow]
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """Number of rows of one kind, and the time of the oldest."""
 
@@ -130,6 +138,15 @@ class DeploymentStore(Protocol):
 
     def was_received(self, unit: str, record_id: bytes) -> bool:
         """True if a record was ever received, also if it was deleted since."""
+
+    def taken_over(self, shifts: Sequence[bytes], incidents: Sequence[bytes]) -> TakenOver:
+        """Worked shifts and incidents by their ids."""
+
+    def unrecorded(self) -> list[tuple[str, bytes]]:
+        """Units and ids of worked shifts and incidents of which no record is here."""
+
+    def floor_us(self) -> int:
+        """Time before which nothing is taken over: it was deleted, while its record may be kept for longer."""
 
     def cursor(self, schema: str) -> Cursor | None:
         """How far a type has been taken over; None: not at all."""

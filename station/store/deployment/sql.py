@@ -28,13 +28,13 @@ from protocol.wire.records import shift as shift_type
 from station.asker import EVERYTHING
 from station.deployment.model import Resources, Settings
 from station.store.deployment import rows
-from station.store.deployment.port import MARGIN_US, CoverageSum, Cursor, Kept
+from station.store.deployment.port import MARGIN_US, CoverageSum, Cursor, Kept, TakenOver
 from station.store.deployment.tables import POSTGRES, SQLITE
 from station.store.scope import in_scope
 from station.store.tables import EVIDENCE, HELD, RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from sqlalchemy import ColumnElement
 
@@ -157,7 +157,7 @@ class SqlDeployment:
 
     def add_worked(self, shifts: Sequence[WorkedShift]) -> None:
         """Inside a transaction."""
-        floor_us = self._floor_us()
+        floor_us = self.floor_us()
         kept = [rows.worked_row(one) for one in shifts if one.told_us >= floor_us]
         self._put(self._t.worked, kept, newer="revision")
 
@@ -166,7 +166,7 @@ class SqlDeployment:
         t = self._t
         insert = self._db.insert(t.periods)
         sums: dict[tuple[int, str, str], list[int]] = defaultdict(lambda: [0] * 6)
-        floor_us = self._floor_us()
+        floor_us = self.floor_us()
         by_key = {(one.unit, one.period_id): one for one in periods if one.ends_us >= floor_us}
         # In order: two processes that add the same rows wait for each other, and do not block each other.
         keys = sorted(by_key)
@@ -229,7 +229,7 @@ class SqlDeployment:
 
     def add_incidents(self, incidents: Sequence[IncidentRow]) -> None:
         """Inside a transaction."""
-        floor_us = self._floor_us()
+        floor_us = self.floor_us()
         kept = [dict(rows.incident_row(one)) for one in incidents if one.when_us >= floor_us]
         self._put(self._t.incidents, kept, newer="revision")
 
@@ -251,6 +251,34 @@ class SqlDeployment:
         in_file = select(RECORDS.c.seq).where(RECORDS.c.unit == unit, RECORDS.c.record_id == record_id)
         proved = select(EVIDENCE.c.seq).where(EVIDENCE.c.unit == unit, EVIDENCE.c.record_id == record_id)
         return self._db.first(in_file.limit(1)) is not None or self._db.first(proved.limit(1)) is not None
+
+    def taken_over(self, shifts: Sequence[bytes], incidents: Sequence[bytes]) -> TakenOver:
+        """In parts: older SQLite has at most 999 values."""
+        t = self._t
+        return TakenOver(
+            {
+                one.shift_id: one
+                for one in map(rows.worked_of, self._of_ids(t.worked, t.worked.c.shift_id, shifts))
+            },
+            {
+                one.incident_id: one
+                for one in map(rows.incident_of, self._of_ids(t.incidents, t.incidents.c.incident_id, incidents))
+            },
+        )
+
+    def _of_ids(self, table: Table, key: Column[Any], ids: Sequence[bytes]) -> Iterator[Any]:
+        for first in range(0, len(ids), _ROWS):
+            yield from self._db.all(select(table).where(key.in_(ids[first : first + _ROWS])))
+
+    def unrecorded(self) -> list[tuple[str, bytes]]:
+        """By unit and id."""
+        found: list[tuple[str, bytes]] = []
+        for table in (self._t.worked, self._t.incidents):
+            (key,) = table.primary_key
+            if conditions := self._without_record(table):
+                statement = select(table.c.unit, key).where(*conditions)
+                found += [(unit, bytes(named)) for unit, named in self._db.all(statement)]
+        return sorted(found)
 
     def cursor(self, schema: str) -> Cursor | None:
         """None if nothing was taken over."""
@@ -292,11 +320,11 @@ class SqlDeployment:
         for table, time, _ in self._taken_over():
             left = self._without_record(table, held=True)
             gone += int(self._db.run(delete(table).where(time < before_us, *left)).rowcount)
-        self.put_cursor(_PURGED, Cursor(max(before_us, self._floor_us())))
+        self.put_cursor(_PURGED, Cursor(max(before_us, self.floor_us())))
         return gone
 
-    def _floor_us(self) -> int:
-        """Time before which nothing is taken over: it was deleted, while its record may be kept for longer."""
+    def floor_us(self) -> int:
+        """0 if nothing was deleted."""
         found = self.cursor(_PURGED)
         return 0 if found is None else found.received_us
 
