@@ -52,6 +52,19 @@ _DOWN = (
         ("not authorized", "bad user name or password", "not authorised", "banned"),
         "the unit is not authorised at the broker",
     ),
+    (
+        ("retain not supported",),
+        "the broker keeps no retained messages, and the unit's state is one; allow them there (retain_available)",
+    ),
+    (
+        ("qos not supported",),
+        "the broker acknowledges no messages (QoS 1), and the unit needs that; allow it there (max_qos)",
+    ),
+    (
+        ("server busy", "server unavailable", "quota exceeded", "connection rate exceeded"),
+        "the broker takes no more connections at the moment",
+    ),
+    (("client identifier not valid",), "the broker does not accept this unit's id as client id"),
     (("no websockets at",), _NO_MQTT),
 )
 """Words in the reason for which a connection ended, and the cause; the first that applies."""

@@ -21,7 +21,7 @@ from agent.recognise.models_folder import default_models_folder
 from agent.runtime.config import AgentConfig, load_config
 from agent.runtime.lists import build_lists
 from agent.runtime.roster_file import RosterFile
-from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key
+from agent.runtime.stages import build_sealer, load_policies, load_receipt_keys, load_unit_key, software
 from agent.runtime.witness import FILE as WITNESS_FILE
 from agent.runtime.witness import WitnessFile
 from agent.sync.delivery import Signs, why_undelivered
@@ -35,10 +35,13 @@ from hw.clock import NS_PER_S, RealClock
 from hw.config import LinuxBoardConfig
 from hw.link_mqtt import FALLBACK
 from hw.open import open_board, open_cameras, open_gnss, open_link, open_panel, open_speaker
-from hw.ports import HwError, LinkDown, LinkUp
+from hw.ports import HwError, LinkDown, LinkUp, Will
 from protocol.errors import PatrolError
 from protocol.merkle.checkpoint import parse_checkpoint
-from protocol.wire.topics import Channel, build
+from protocol.wire.codec import encode
+from protocol.wire.control.unit_state import Status
+from protocol.wire.enums import UnitState
+from protocol.wire.topics import Channel, build, heard_by_unit
 from updater.release_state import RELEASE_KEY, State, linked, read_state
 
 if TYPE_CHECKING:
@@ -395,7 +398,8 @@ def _link(config: AgentConfig) -> Step:
     events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     link = open_link(config.hw.link)
     try:
-        link.start(events.put, subscribe=(build(config.unit, Channel.RECEIPT),), will=None)
+        # As the agent: a broker may refuse the will, or a topic, and take the connection without it.
+        link.start(events.put, subscribe=heard_by_unit(config.unit), will=_will(config.unit))
         event = _first_answer(events)
         if isinstance(event, LinkUp):
             return _delivery(config, link, events, event)
@@ -407,6 +411,18 @@ def _link(config: AgentConfig) -> Step:
     if isinstance(event, LinkDown):
         reason = why_undelivered(Signs(is_up=False, down_reason=event.reason, was_fault=event.is_fault))
     return Step("broker", Mark.FAIL, f"{reason}: {_LINK_HINT}")
+
+
+def _will(unit: str) -> Will:
+    status = Status(
+        unit=unit,
+        boot_id=RealClock().boot_id,
+        state=UnitState.OFFLINE,
+        reason="doctor ended",
+        software=software(),
+        models=(),
+    )
+    return Will(build(unit, Channel.STATUS), encode(status))
 
 
 def _first_answer(events: queue.SimpleQueue[LinkEvent]) -> LinkEvent:

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 
 from agent.sync.encoder import RecordEncoder
 from agent.sync.uplink import UplinkConfig
+from cli.diagnostics import checks
+from cli.diagnostics.step import Mark
 from cli.station_serve import keys_hint
 from hw.config import MqttLinkConfig
 from hw.ports import LinkDown, LinkUp, Refused
@@ -265,3 +268,16 @@ def test_station_killed_between_store_and_receipt(tmp_path):
     unit.close()
     arrival.close()
     broker.kill()
+
+
+def test_doctor_meets_the_refusal_that_the_agent_meets(tmp_path):
+    """A broker without retained messages takes a connection that has no will, and refuses every agent."""
+    broker = Mosquitto(tmp_path, "retain_available false").start()
+    try:
+        link = MqttLinkConfig(kind="mqtt", host="127.0.0.1", port=broker.port, unit="unit-07")
+        config = SimpleNamespace(unit="unit-07", hw=SimpleNamespace(link=link), state_dir=tmp_path)
+        step = checks._link(config)
+    finally:
+        broker.kill()
+    assert step.mark is Mark.FAIL
+    assert "the broker keeps no retained messages" in step.detail

@@ -42,6 +42,10 @@ CAUSES = {
         "closes the connection at once",
     ),
     "fault of a broker": (down("lost", was_fault=True, has_been_up=True), "no connection to the broker: lost"),
+    "no retain": (down("refused by the broker: Retain not supported"), "keeps no retained messages"),
+    "no qos": (down("refused by the broker: QoS not supported"), "acknowledges no messages"),
+    "busy": (down("refused by the broker: Server busy"), "takes no more connections"),
+    "bad id": (down("refused by the broker: Client identifier not valid"), "this unit's id as client id"),
     "no entry": (down("refused by the broker: Not authorized"), "not authorised at the broker"),
     "ends connections": (
         down("connection lost", held=2, has_been_up=True),
