@@ -36,6 +36,8 @@ _BRIEF_S = 5.0
 _SUSPICIOUS = 3
 """Brief connections in a row before the reason names another client with the same id; MQTT 3.1.1 does not say."""
 _OLD_BROKER = "MQTT 3.1.1: the broker does not speak MQTT 5, so that it does not say why it refuses a message"
+_MUTE_BROKER = "MQTT 3.1.1: the broker said nothing to MQTT 5, and does not say why it refuses a message in 3.1.1"
+"""It may be of 3.1.1, or have had no place for another connection just then."""
 _FIRST_WORD_S = 5.0
 """Until MQTT 5 has worked once: a broker of 3.1.1 may say nothing at all to it, as amqtt does."""
 FALLBACK = "; MQTT 3.1.1 is tried"
@@ -61,8 +63,10 @@ class LinkMqtt:
         self._confirmed = False
         self._brief_in_a_row = 0
         self._has_five_worked = False
-        self._falls_back = False
-        """The next connection is made with MQTT 3.1.1 though 5 is configured."""
+        self._mute_in_a_row = 0
+        """Connections with MQTT 5 to which the broker said nothing."""
+        self._fallback_note = ""
+        """The next connection is made with MQTT 3.1.1 though 5 is configured, for this reason; empty: it is not."""
         if self._options.tls is not None:
             tls_context(self._options.tls)
         self._backoff = backoff or Backoff(_MIN_WAIT_S, _MAX_WAIT_S)
@@ -138,12 +142,12 @@ class LinkMqtt:
         Certificates are read for each connection: a renewed one is used from the next on, and one that cannot be read
         just now, because somebody is renewing it, is an outage like any other.
         """
-        falls_back, self._falls_back = self._falls_back, False
-        flights = _Flights(self._options.max_in_flight, self._emit, _OLD_BROKER if falls_back else "")
+        fallback_note, self._fallback_note = self._fallback_note, ""
+        flights = _Flights(self._options.max_in_flight, self._emit, fallback_note)
         self._confirmed = False
         try:
             connection = MqttConnection(
-                self._options_for(falls_back=falls_back),
+                self._options_for(falls_back=bool(fallback_note)),
                 on_up=flights.come_up,
                 on_message=self._received,
                 on_acked=flights.acked,
@@ -164,12 +168,26 @@ class LinkMqtt:
             with self._lock:
                 self._connection = None
             connection.close()
-        if not falls_back and self._options.is_mqtt5 and not self._closed.is_set():
-            self._has_five_worked |= connection.was_up
-            self._falls_back = connection.is_version_refused or connection.is_hung_up_on
-            if self._falls_back:
+        if not fallback_note and self._options.is_mqtt5 and not self._closed.is_set():
+            self._fallback_note = self._judge_version(connection)
+            if self._fallback_note:
                 return LinkDown(connection.reason + FALLBACK)
         return self._judge(connection)
+
+    def _judge_version(self, connection: MqttConnection) -> str:
+        """Return why the next connection is made with MQTT 3.1.1; empty if it is not.
+
+        A broker that has spoken MQTT 5 and hangs up is full, or starts: that says nothing of its version until it has
+        happened several times in a row.
+        """
+        self._has_five_worked |= connection.was_up
+        self._mute_in_a_row = self._mute_in_a_row + 1 if connection.is_hung_up_on else 0
+        if connection.is_version_refused:
+            return _OLD_BROKER
+        if self._mute_in_a_row < (_SUSPICIOUS if self._has_five_worked else 1):
+            return ""
+        self._mute_in_a_row = 0
+        return _MUTE_BROKER
 
     def _options_for(self, *, falls_back: bool) -> MqttOptions:
         if falls_back:

@@ -236,10 +236,24 @@ def test_a_unit_falls_back_to_3_1_1_and_says_so(five, answer):
         old.read()
         old.send(packet(0x90, b"\x00\x01\x01"))
         up = unit.wait_for(LinkUp)
-        assert "does not speak MQTT 5" in up.note
+        assert ("said nothing to" if answer == "silent" else "does not speak") + " MQTT 5" in up.note
         old.end()
         unit.wait_for(LinkDown)
         assert five.accept().connect[6] == 5
+
+
+def test_a_broker_that_speaks_5_and_is_full_for_a_moment_is_asked_in_5_again(five):
+    """A connection in 3.1.1 would stay for hours, and say that the broker does not speak MQTT 5."""
+    with Unit(five) as unit:
+        five.welcome().end()
+        versions = []
+        for _ in range(4):
+            peer = five.accept()
+            versions.append(peer.connect[6])
+            peer.end()
+        assert versions == [5, 5, 5, 4]
+        assert five.welcome().connect[6] == 5
+        assert unit.wait_for(LinkUp).note == ""
 
 
 def test_a_broker_that_always_hangs_up_is_asked_in_turns_and_reported(five):
