@@ -13,6 +13,8 @@ from hw.ports import CameraEndedError, CameraStalledError, Frame, HwConfigError
 from hw.video import VideoError, VideoFile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -172,7 +174,8 @@ class FolderPictures:
     def __init__(self, config: FolderCameraConfig) -> None:
         """Raises HwConfigError if the folder is missing or contains no pictures."""
         self.fps = config.fps
-        self.unreadable = 0
+        self.unreadable: set[Path] = set()
+        """Looped folders meet them in every round."""
         self._next = 0
         try:
             inside = sorted(config.path.iterdir())
@@ -197,8 +200,9 @@ class FolderPictures:
         try:
             return load_rgb(path)
         except PictureError as error:
-            self.unreadable += 1
-            _LOG.warning("picture_passed_over", reason=str(error))
+            if path not in self.unreadable:
+                _LOG.warning("picture_passed_over", reason=str(error))
+            self.unreadable.add(path)
             return None
 
     def skip(self) -> bool:
@@ -211,7 +215,7 @@ class FolderPictures:
     def rewind(self) -> bool:
         """See the protocol; a folder without a decodable picture is not restarted."""
         self._next = 0
-        return self.unreadable < len(self._paths)
+        return len(self.unreadable) < len(self._paths)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -437,6 +437,18 @@ def test_realtime_folder_drops_late_pictures(tmp_path):
     assert camera.next_frame(timeout_s=1.0).seq > 2
 
 
+def test_a_looped_folder_goes_on_past_a_damaged_picture(tmp_path):
+    """However often it is met; a folder of damaged ones alone ends."""
+    cv2.imwrite(str(tmp_path / "1.png"), red_picture())
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    pictures = FolderPictures(FolderCameraConfig(kind="folder", name="front", path=tmp_path, loop=True))
+    camera = CameraFiles("front", pictures, SimClock(), loop=True, realtime=False)
+    assert [camera.next_frame(timeout_s=1.0).seq for _ in range(10)] == list(range(0, 20, 2))
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    with pytest.raises(CameraEndedError):
+        camera.next_frame(timeout_s=1.0)
+
+
 def test_truncated_video_ends(tmp_path):
     """A torn file gives what it has and then ends; it does not hang or raise anything else."""
     jpeg = cv2.imencode(".jpg", red_picture())[1].tobytes()
