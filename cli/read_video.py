@@ -35,9 +35,6 @@ _LONGEST_TRACK_S = 10.0
 """Maximum time from the first sighting of a track until it is closed."""
 _INTERVALS, _INTERVALS_UNSEEN = 51, 2.5
 _ALIKE = 0.7
-_ENOUGH, _SPARE_FRAMES = 0.9, 2
-"""Fraction of the frames in the header; with fewer the file is truncated, unless no more than two are missing: some
-headers have only a length in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,10 @@ class VideoSummary:
     frames: int = 0
     n_frames: int | None = None
     """According to the header."""
+    ends_early: bool = False
+    """The file is truncated."""
+    video_tracks: int = 0
+    """According to the header; 0 if unknown."""
     codec: str = ""
     """Four characters; empty if unknown."""
     reads: int = 0
@@ -131,8 +132,13 @@ def read_video(
             f"{path}: no frame can be decoded; it is damaged, or its compression{kind} is not supported: "
             "convert it to H.264"
         )
-    if told.n_frames is not None and told.frames < min(told.n_frames * _ENOUGH, told.n_frames - _SPARE_FRAMES):
+    if told.ends_early:
         told.notes.append(f"{path}: ends early, {told.frames} of {told.n_frames} frames; read up to there")
+    if told.video_tracks > 1:
+        told.notes.append(
+            f"{path}: has {told.video_tracks} video tracks, of which the first was read; "
+            "put each of the others into a file of its own"
+        )
 
 
 def _pass_through(
@@ -168,7 +174,7 @@ def _frames(path: Path, scene: Scene | None, told: VideoSummary, *, turned: bool
         video = VideoFile(path)
     except VideoError as error:
         raise ImageError(str(error)) from error
-    told.n_frames, told.codec = video.n_frames, video.codec
+    told.n_frames, told.codec, told.video_tracks = video.n_frames, video.codec, video.video_tracks
     try:
         seq = 0
         while (found := video.next()) is not None:
@@ -177,6 +183,7 @@ def _frames(path: Path, scene: Scene | None, told: VideoSummary, *, turned: bool
                 rgb = np.ascontiguousarray(rgb[::-1, ::-1])
             yield Frame(seq, path.stem, t_mono_ns, rgb, 0, 1.0, scene=scene)
             seq += 1
+        told.ends_early = video.ends_early
     finally:
         video.close()
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from hw.images import MAX_PIXELS, bgr_to_rgb
-from hw.mirrored import is_mirrored
 from hw.ports import HwError
+from hw.video_header import video_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +41,11 @@ _MAX_MS = 1e14
 """FFmpeg's mark for a frame without a time, as in bare MPEG-2 streams, becomes a time of some 240,000 years."""
 _MAX_UNDECODABLE = 250
 """Consecutive undecodable frames after which a video counts as ended."""
+_ENOUGH, _SPARE_FRAMES = 0.9, 2
+"""Fraction of the frames in the header; with fewer the file is truncated, unless no more than two are missing: some
+headers have only a length in time."""
+_PTS = getattr(cv2, "CAP_PROP_PTS", -1)
+"""Presentation time in periods of the frame rate; OpenCV 4.11 and later have it."""
 _QUARTER_TURNS = (90.0, 270.0)
 _ERRORS = 2
 """OpenCV's log level ERROR."""
@@ -72,12 +77,14 @@ class VideoFile:
             self.close()
             raise VideoError(f"{path}: frames of {width}x{height} pixels; at most {MAX_PIXELS} are read")
         self._video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-        self._flip = self._mirror() if is_mirrored(path) else None
+        self._header = video_header(path)
+        self._flip = self._mirror() if self._header.mirrored else None
         fps = self._video.get(cv2.CAP_PROP_FPS)
         self.fps = fps if 0 < fps < _MAX_FPS else _FALLBACK_FPS
         """From the header; frames have their own times."""
         self._raw_ms = 0.0
         self._offset_ms = 0.0
+        self._grabbed = 0
         self._last_ns: int | None = None
 
     def _mirror(self) -> int:
@@ -110,9 +117,36 @@ class VideoFile:
 
     @property
     def n_frames(self) -> int | None:
-        """From the header; None if unknown."""
+        """From the header, without those that its list of edits leaves out; None if unknown."""
         count = self._video.get(cv2.CAP_PROP_FRAME_COUNT)
-        return int(count) if math.isfinite(count) and count > 0 else None
+        if not math.isfinite(count) or count <= 0:
+            return None
+        shown_s = self._header.shown_s
+        return int(count) if shown_s is None else min(int(count), max(1, round(shown_s * self.fps)))
+
+    @property
+    def video_tracks(self) -> int:
+        """Only the first is read; 0 if unknown."""
+        return self._header.video_tracks
+
+    @property
+    def ends_early(self) -> bool:
+        """True if far fewer frames were grabbed than the header says, and their times are far from its end.
+
+        Many headers have a length in time alone, which tells nothing of the number of frames if their rate varies.
+        """
+        count = self.n_frames
+        if count is None or self._grabbed >= _least(count):
+            return False
+        return self._reached_s * self.fps < _least(count)
+
+    @property
+    def _reached_s(self) -> float:
+        """End of the last frame; in Matroska files the length counts from the zero of the clock, not from the start."""
+        last_s = (self._last_ns or 0) / _NS_PER_S
+        if self._header.matroska and (pts := self._video.get(_PTS)) > 0:
+            last_s = max(last_s, pts / self.fps)
+        return last_s + 1 / self.fps
 
     def grab(self) -> int | None:
         """Advance to the next frame; return its presentation time in nanoseconds, None at the end.
@@ -132,6 +166,7 @@ class VideoFile:
             if t_ns >= 0 and (self._last_ns is None or t_ns > self._last_ns):
                 next_ns = t_ns
         self._last_ns = next_ns
+        self._grabbed += 1
         return next_ns
 
     def retrieve(self) -> NDArray[np.uint8] | None:
@@ -158,6 +193,10 @@ class VideoFile:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _least(count: int) -> float:
+    return min(count * _ENOUGH, count - _SPARE_FRAMES)
 
 
 def _set_log_level(level: int) -> int:

@@ -91,6 +91,15 @@ def _set_matrix(path: Path, matrix: bytes) -> None:
     path.write_bytes(data[:at] + matrix + data[at + len(_IDENTITY) :])
 
 
+def trim_mp4(path: Path, start_s: float, shown_s: float) -> None:
+    """Have the file say that only a part is to be shown, as phones trim their videos."""
+    data = bytearray(path.read_bytes())
+    (film,) = struct.unpack_from(">I", data, data.index(b"mvhd") + 16)
+    (track,) = struct.unpack_from(">I", data, data.index(b"mdhd") + 16)
+    struct.pack_into(">II", data, data.index(b"elst") + 12, round(shown_s * film), round(start_s * track))
+    path.write_bytes(data)
+
+
 def vary_rate(path: Path, durations: Sequence[tuple[int, float]], fps: float) -> None:
     """Give so many frames each a duration, in seconds: the file's table of times is written anew."""
     data = bytearray(path.read_bytes())

@@ -127,6 +127,15 @@ def test_a_video_that_ends_early_is_said(recogniser, tmp_path):
     assert "ends early" in summary.notes[0]
 
 
+def test_tracks_that_are_not_read_are_said(recogniser, tmp_path, monkeypatch):
+    """Some cameras put front and rear into one file."""
+    path = write_mp4(tmp_path / "v.mp4", [EMPTY] * 2)
+    monkeypatch.setattr(VideoFile, "video_tracks", 2)
+    summary = VideoSummary()
+    assert list(read_video(recogniser, path, summary=summary)) == []
+    assert "has 2 video tracks, of which the first was read" in summary.notes[0]
+
+
 def test_a_video_without_a_frame_is_an_error(recogniser, tmp_path):
     """Silence would look like an empty road."""
     path = tmp_path / "broken.mp4"

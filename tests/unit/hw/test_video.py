@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 
@@ -12,7 +13,8 @@ from hw.clock import SimClock
 from hw.config import VideoCameraConfig
 from hw.ports import CameraEndedError
 from hw.video import VideoError, VideoFile
-from tests.drawn import mirror_mp4, scene, turn_mp4, vary_rate, write_mp4
+from hw.video_header import VideoHeader
+from tests.drawn import mirror_mp4, scene, trim_mp4, turn_mp4, vary_rate, write_mp4
 
 MS = 1_000_000
 SMALL = scene(80, 10, scale=0.8, size=(320, 180))
@@ -124,6 +126,64 @@ def test_files_joined_end_to_end_never_run_back(tmp_path, monkeypatch):
     monkeypatch.setattr(video, "_video", Clocked(video._video, clock_ms))
     times = [video.grab() for _ in range(6)]
     assert [t / MS for t in times if t is not None] == pytest.approx([0, 100, 2000, 2100, 2200, 2300], abs=1)
+    video.close()
+
+
+class Told:
+    """OpenCV's reader of a file that has frames at some times, and whose header promises so many."""
+
+    def __init__(self, video, times_ms, *, promised, pts_ms=0.0):
+        self._video, self._times_ms, self._now_ms = video, list(times_ms), 0.0
+        self._promised, self._pts_ms = promised, pts_ms
+
+    def grab(self):
+        if self._times_ms:
+            self._now_ms = self._times_ms.pop(0)
+            return True
+        return False
+
+    def get(self, what):
+        if what == cv2.CAP_PROP_FRAME_COUNT:
+            return self._promised
+        return self._now_ms if what == cv2.CAP_PROP_POS_MSEC else (self._now_ms + self._pts_ms) / 100
+
+    def release(self):
+        self._video.release()
+
+
+@pytest.mark.parametrize(
+    ("times_ms", "promised", "pts_ms", "matroska", "early"),
+    [
+        pytest.param(range(0, 40_000, 2000), 400, 0, False, False, id="a rate that varies"),
+        pytest.param(range(0, 20_000, 2000), 400, 0, False, True, id="a rate that varies, cut off"),
+        pytest.param(range(0, 3000, 100), 36_030, 3_600_000, True, False, id="a segment of a recording"),
+        pytest.param(range(0, 3000, 100), 90, 0, True, True, id="cut off"),
+        pytest.param(range(0, 3000, 100), 30, 0, False, False, id="whole"),
+    ],
+)
+def test_a_length_in_time_tells_no_number_of_frames(
+    tmp_path, monkeypatch, *, times_ms, promised, pts_ms, matroska, early
+):
+    """Transport streams and Matroska promise the length times a rate: a time-lapse with pauses is not cut off."""
+    monkeypatch.setattr("hw.video.video_header", lambda _: VideoHeader(matroska=matroska))
+    monkeypatch.setattr("hw.video._PTS", 71)
+    video = VideoFile(write_mp4(tmp_path / "v.mp4", [SMALL] * 2))
+    monkeypatch.setattr(video, "_video", Told(video._video, times_ms, promised=promised, pts_ms=pts_ms))
+    while video.grab() is not None:
+        pass
+    assert video.ends_early is early
+    video.close()
+
+
+def test_a_trimmed_video_does_not_end_early(tmp_path):
+    """Its file has all frames, and a list of edits that leaves some out."""
+    path = write_mp4(tmp_path / "v.mp4", [SMALL] * 36)
+    trim_mp4(path, start_s=2.4, shown_s=1.2)
+    video = VideoFile(path)
+    assert video.n_frames == 12
+    while video.grab() is not None:
+        pass
+    assert not video.ends_early
     video.close()
 
 

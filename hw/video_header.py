@@ -1,4 +1,4 @@
-"""Whether a video file says that it is to be shown mirrored: OpenCV honours the turn of a display matrix alone.
+"""What a video file says that OpenCV does not tell: whether it is to be shown mirrored, its tracks, its edits.
 
 ISO files (MP4, MOV, 3GP; ISO/IEC 14496-12) have a matrix for each track, Matroska (RFC 9559) angles of a projection.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -21,8 +22,21 @@ _YAW, _PITCH = 0x7673, 0x7674
 _HALF_TURN = 180.0
 
 
-def is_mirrored(path: Path) -> bool:
-    """Return whether the first video track is to be shown mirrored; False for other or damaged files."""
+@dataclass(frozen=True, slots=True)
+class VideoHeader:
+    """What the header says; the values of other and of damaged files are those given here."""
+
+    mirrored: bool = False
+    """The first video track is to be shown mirrored."""
+    video_tracks: int = 0
+    """With more than one picture."""
+    shown_s: float | None = None
+    """Length of the first video track without what its edit list leaves out, as trimmed videos have it."""
+    matroska: bool = False
+
+
+def video_header(path: Path) -> VideoHeader:
+    """Read the header of a video file."""
     try:
         with path.open("rb") as file:
             if file.read(4) == _EBML:
@@ -30,7 +44,7 @@ def is_mirrored(path: Path) -> bool:
             file.seek(0)
             return _iso(_moov(file))
     except (struct.error, OSError, ValueError, OverflowError):  # sizes that are none
-        return False
+        return VideoHeader()
 
 
 def _moov(file: BinaryIO) -> bytes:
@@ -51,17 +65,52 @@ def _moov(file: BinaryIO) -> bytes:
     return b""
 
 
-def _iso(moov: bytes) -> bool:
-    for kind, track in _boxes(moov):
-        if kind != b"trak":
-            continue
-        parts = dict(_boxes(track))
-        handler = dict(_boxes(parts.get(b"mdia", b""))).get(b"hdlr", b"")
-        header = parts.get(b"tkhd", b"")
-        if handler[8:12] == b"vide" and header:
-            a, b, _, c, d = struct.unpack_from(">5i", header, 40 if header[0] == 0 else 52)
-            return bool(a * d - b * c < 0)
-    return False
+def _iso(moov: bytes) -> VideoHeader:
+    inside = list(_boxes(moov))
+    tracks = [parts for kind, track in inside if kind == b"trak" and (parts := _video_track(track))]
+    if not tracks:
+        return VideoHeader()
+    header = tracks[0][b"tkhd"]
+    a, b, _, c, d = struct.unpack_from(">5i", header, 40 if header[0] == 0 else 52)
+    return VideoHeader(
+        mirrored=bool(a * d - b * c < 0),
+        video_tracks=max(1, sum(_pictures(track) > 1 for track in tracks)),
+        shown_s=_shown_s(dict(inside).get(b"mvhd", b""), tracks[0]),
+    )
+
+
+def _video_track(track: bytes) -> dict[bytes, bytes]:
+    """The parts of a track; empty if it has no pictures."""
+    parts = dict(_boxes(track))
+    handler = _part(parts, b"mdia", b"hdlr")
+    return parts if handler[8:12] == b"vide" and parts.get(b"tkhd") else {}
+
+
+def _part(parts: dict[bytes, bytes], *names: bytes) -> bytes:
+    """A part of a part; empty if there is none."""
+    first, *others = names
+    found = parts.get(first, b"")
+    for name in others:
+        found = dict(_boxes(found)).get(name, b"")
+    return found
+
+
+def _pictures(track: dict[bytes, bytes]) -> int:
+    sizes = _part(track, b"mdia", b"minf", b"stbl", b"stsz")
+    return int.from_bytes(sizes[8:12], "big")
+
+
+def _shown_s(film: bytes, track: dict[bytes, bytes]) -> float | None:
+    """Sum of the edits, except the empty ones, which delay the track; None without a list of edits."""
+    edits = _part(track, b"edts", b"elst")
+    if not film or not edits:
+        return None
+    (scale,) = struct.unpack_from(">I", film, 12 if film[0] == 0 else 20)
+    (count,) = struct.unpack_from(">I", edits, 4)
+    form = struct.Struct(">Iii" if edits[0] == 0 else ">Qqi")
+    last = min(count, _MAX_ELEMENTS) * form.size
+    shown = sum(length for length, start, _ in form.iter_unpack(edits[8 : 8 + last]) if start >= 0)
+    return shown / scale if shown and scale else None
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -74,8 +123,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += size
 
 
-def _matroska(file: BinaryIO) -> bool:
-    """The first track with a video; turns about the upright and the level axis mirror it, both together do not."""
+def _matroska(file: BinaryIO) -> VideoHeader:
     file.seek(0)
     for kind, size in _elements(file):
         if kind == _SEGMENT:
@@ -83,9 +131,9 @@ def _matroska(file: BinaryIO) -> bool:
                 if inner == _TRACKS:
                     return _tracks(file.read(min(length or 0, _MAX_HEADER_BYTES)))
                 file.seek(length or 0, 1)
-            return False
+            break
         file.seek(size or 0, 1)
-    return False
+    return VideoHeader(matroska=True)
 
 
 def _elements(file: BinaryIO) -> Iterator[tuple[int, int | None]]:
@@ -110,18 +158,24 @@ def _number(file: BinaryIO, *, keep_marker: bool) -> int | None:
     return None if value == (1 << 7 * length) - 1 else value
 
 
-def _tracks(data: bytes) -> bool:
-    for kind, track in _inside(data):
-        for part, video in _inside(track) if kind == _TRACK else ():
-            if part == _VIDEO:
-                poses = {
-                    name: value
-                    for inner, projection in _inside(video)
-                    if inner == _PROJECTION
-                    for name, value in _inside(projection)
-                }
-                return _is_half(poses.get(_YAW)) != _is_half(poses.get(_PITCH))
-    return False
+def _tracks(data: bytes) -> VideoHeader:
+    """Turns about the upright and the level axis mirror a picture, both together do not."""
+    videos = [
+        video
+        for kind, track in _inside(data)
+        if kind == _TRACK
+        for part, video in _inside(track)
+        if part == _VIDEO
+    ]
+    poses = {
+        name: value
+        for inner, projection in _inside(videos[0] if videos else b"")
+        if inner == _PROJECTION
+        for name, value in _inside(projection)
+    }
+    return VideoHeader(
+        mirrored=_is_half(poses.get(_YAW)) != _is_half(poses.get(_PITCH)), video_tracks=len(videos), matroska=True
+    )
 
 
 def _inside(data: bytes) -> Iterator[tuple[int, bytes]]:

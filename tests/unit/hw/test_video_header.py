@@ -1,4 +1,4 @@
-"""Whether a file says that it is to be mirrored, whatever is in it."""
+"""What the header of a file says, whatever is in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hw.mirrored import is_mirrored
+from hw.video_header import VideoHeader, video_header
 
 UPRIGHT, MIRRORED = (1, 0, 0, 1), (-1, 0, 0, 1)
 
@@ -67,15 +67,70 @@ def matroska(yaw: float, pitch: float, *, double: bool = False) -> bytes:
 def test_the_first_picture_track_tells(tmp_path, data, expected):
     path = tmp_path / "v"
     path.write_bytes(data)
-    assert is_mirrored(path) is expected
+    assert video_header(path).mirrored is expected
+
+
+def edited(*edits: tuple[int, int], version: int = 0, pictures: tuple[int, ...] = (30,)) -> bytes:
+    """A film of 600 ticks a second; the edits are those of each of its tracks."""
+    form = ">Iii" if version == 0 else ">Qqi"
+    table = (
+        bytes([version, 0, 0, 0])
+        + struct.pack(">I", len(edits))
+        + b"".join(struct.pack(form, *e, 1) for e in edits)
+    )
+    tracks = []
+    for count in pictures:
+        sizes = box(b"minf", box(b"stbl", box(b"stsz", struct.pack(">III", 0, 0, count))))
+        media = box(b"mdia", box(b"hdlr", bytes(8) + b"vide" + bytes(13)) + sizes)
+        tracks.append(box(b"trak", box(b"tkhd", bytes(84)) + box(b"edts", box(b"elst", table)) + media))
+    return box(b"moov", box(b"mvhd", bytes(12) + struct.pack(">I", 600) + bytes(84)) + b"".join(tracks))
+
+
+@pytest.mark.parametrize(
+    ("data", "shown_s"),
+    [
+        (edited((4200, 8000)), 7.0),
+        (edited((600, -1), (1200, 0)), 2.0),
+        (edited((4200, 8000), (600, 0), version=1), 8.0),
+        (edited(), None),
+        (mp4(track(b"vide", UPRIGHT)), None),
+    ],
+)
+def test_the_list_of_edits_tells_the_length(tmp_path, data, shown_s):
+    """Empty edits only delay."""
+    path = tmp_path / "v"
+    path.write_bytes(data)
+    assert video_header(path).shown_s == shown_s
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (edited(pictures=(30,)), 1),
+        (edited(pictures=(30, 30)), 2),
+        (edited(pictures=(30, 1)), 1),
+        (edited(pictures=(1,)), 1),
+        (mp4(track(b"soun", UPRIGHT)), 0),
+        (matroska(0, 0), 1),
+        (b"RIFF", 0),
+    ],
+)
+def test_video_tracks_are_counted(tmp_path, data, expected):
+    """A track of one picture is a cover."""
+    path = tmp_path / "v"
+    path.write_bytes(data)
+    assert video_header(path).video_tracks == expected
+
+
+FILES = [mp4(track(b"vide", MIRRORED)), matroska(180, 0), edited((4200, 8000), pictures=(30, 30))]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damage_is_no_error(tmp_path, data):
-    file = bytearray(data.draw(st.sampled_from([mp4(track(b"vide", MIRRORED)), matroska(180, 0)])))
+    file = bytearray(data.draw(st.sampled_from(FILES)))
     for _ in range(data.draw(st.integers(0, 6))):
         file[data.draw(st.integers(0, len(file) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "v"
     path.write_bytes(file[: data.draw(st.integers(0, len(file)))])
-    assert is_mirrored(path) in {True, False}
+    assert isinstance(video_header(path), VideoHeader)
