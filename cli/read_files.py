@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from agent.recognise import Recogniser
+    from hw.images import LoadedPicture
     from hw.ports import Scene
 
 
@@ -62,7 +63,7 @@ class ImageResult:
     """Time in the recogniser, without decoding the file."""
     error: str | None = None
     warning: str | None = None
-    """What is missing of a picture that was read all the same."""
+    """What is missing of a picture that was read all the same, or which pictures of the file were not read."""
 
     def as_json(self) -> str:
         """One line of JSON; a byte of a name that is no UTF-8 is written as Python holds it: DC and the byte."""
@@ -100,7 +101,16 @@ def read_images(
             found = read_photo(recogniser, picture.rgb, scene, picture.part)
         plates = tuple(_result(plate, formats=formats) for plate in found)
         ms = (time.perf_counter() - start) * 1e3
-        yield ImageResult(path, plates, ms, warning=picture.damage)
+        yield ImageResult(path, plates, ms, warning=_warning(path, picture))
+
+
+def _warning(path: Path, picture: LoadedPicture) -> str | None:
+    if picture.damage is not None or picture.pictures == 1:
+        return picture.damage
+    return (
+        f"{path}: has {picture.pictures} pictures, of which the first was read; "
+        "put each of the others into a file of its own"
+    )
 
 
 def _result(found: PhotoPlate, *, formats: bool) -> PlateResult:

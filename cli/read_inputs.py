@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 400
 _SYNC, _PACKETS = 0x47, (188, 192)
 """How packets of an MPEG transport stream begin, and how long they are."""
+_JPEG_STREAMS = frozenset({".mjpg", ".mjpeg"})
+"""Videos that begin as a picture does: JPEG files end to end."""
 _ASK = f"expected a picture ({', '.join(PictureKind)}), a video or a folder of them"
 _OTHER_PICTURES = frozenset(
     {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"}
@@ -69,11 +71,13 @@ def _add_file(path: Path, found: Inputs) -> None:
     """Add a named file; its contents take precedence over its name."""
     suffix = path.suffix.lower()
     try:
-        picture = kind_of(_head(path)) is not None
+        kind = kind_of(_head(path))
     except OSError as error:
         found.wrong.append((str(path), f"{path}: {error.strerror or error}"))
         return
-    if picture or (suffix in IMAGE_SUFFIXES and suffix not in VIDEO_SUFFIXES):
+    if kind is PictureKind.JPEG and suffix in _JPEG_STREAMS:
+        found.videos.append(path)
+    elif kind is not None or (suffix in IMAGE_SUFFIXES and suffix not in VIDEO_SUFFIXES):
         found.images.append(path)
     elif suffix in VIDEO_SUFFIXES:
         found.videos.append(path)

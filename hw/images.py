@@ -17,6 +17,7 @@ import imagesize
 import numpy as np
 
 from hw.exif import UPRIGHT, jpeg_orientation, png_orientation, upright, webp_orientation
+from hw.picture_count import png_pictures, tiff_pictures, webp_pictures
 from hw.ports import HwError
 from hw.repair import blank_guesses, end_jpeg, fill_comb, part_there, whole_bmp, whole_png, whole_webp
 
@@ -77,6 +78,12 @@ _ORIENTATION = {
     PictureKind.WEBP: webp_orientation,
 }
 """OpenCV always applies the orientation of TIFF files itself."""
+_COUNT = {
+    PictureKind.PNG: png_pictures,
+    PictureKind.WEBP: webp_pictures,
+    PictureKind.TIFF: tiff_pictures,
+}
+"""The other pictures of a JPEG file are previews and maps of its own."""
 _REPAIR = {
     PictureKind.JPEG: end_jpeg,
     PictureKind.PNG: whole_png,
@@ -99,6 +106,8 @@ class LoadedPicture:
     """Message if a part of the picture is missing."""
     part: tuple[int, int, int, int] | None = None
     """Left, top, right and bottom of what was decoded of a damaged picture, in pixels; None: all of it."""
+    pictures: int = 1
+    """Pages or frames of the file; the first was decoded."""
 
 
 def kind_of(head: bytes) -> PictureKind | None:
@@ -174,7 +183,7 @@ def decode_picture(data: bytes, name: str) -> LoadedPicture:
     turn = _ORIENTATION.get(kind, lambda _: UPRIGHT)(data)
     bgr = _opencv(data)
     if bgr is not None:
-        return LoadedPicture(upright(bgr_to_rgb(bgr), turn))
+        return LoadedPicture(upright(bgr_to_rgb(bgr), turn), pictures=_COUNT.get(kind, lambda _: 1)(data))
     if kind is PictureKind.TIFF and (part := _partial_tiff(data, name)) is not None:
         return part
     bgr = _repaired(data, kind)
@@ -265,7 +274,14 @@ def _pillow(data: bytes, kind: PictureKind, name: str) -> LoadedPicture:
         raise PictureTooLargeError(
             f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
         )
-    return LoadedPicture(rgb) if whole else _incomplete(rgb, name)
+    return LoadedPicture(rgb, pictures=_frames(picture)) if whole else _incomplete(rgb, name)
+
+
+def _frames(picture: Any) -> int:
+    try:
+        return int(getattr(picture, "n_frames", 1))
+    except Exception:  # noqa: BLE001 - as above; the first picture is whole
+        return 1
 
 
 _PARTIAL = threading.Lock()

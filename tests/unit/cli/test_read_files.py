@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from agent.recognise import Recogniser, load_active
 from cli.read_files import read_images
@@ -83,6 +84,16 @@ def test_one_bad_picture_does_not_stop_the_others(recogniser: Recogniser, photo:
     assert [line["image"] for line in lines] == [str(photo), str(bad), str(photo)]
     assert ["error" in line for line in lines] == [False, True, False]
     assert lines[1]["plates"] == []
+
+
+def test_pages_that_are_not_read_are_said(recogniser: Recogniser, tmp_path: Path) -> None:
+    """A scan of which the first page alone is read looks like one without a plate."""
+    page = Image.new("RGB", (320, 180), (90, 90, 90))
+    page.save(tmp_path / "scan.tif", save_all=True, append_images=[page, page])
+
+    (result,) = read_images(recogniser, [tmp_path / "scan.tif"], crops=False)
+
+    assert "scan.tif: has 3 pictures, of which the first was read" in json.loads(result.as_json())["warning"]
 
 
 def test_crops_option_reads_whole_picture(recogniser: Recogniser, photo: Path) -> None:

@@ -95,6 +95,16 @@ def test_the_contents_of_a_file_count_before_its_name(photo, tmp_path):
         assert expand([str(tmp_path / name)]).images == [tmp_path / name]
 
 
+def test_a_row_of_jpeg_pictures_is_a_video_named_and_in_a_folder(photo, tmp_path):
+    """As a picture, all but its first frame would be left out unsaid."""
+    stream = tmp_path / "clips" / "rear.MJPEG"
+    stream.parent.mkdir()
+    stream.write_bytes(photo.read_bytes() * 3)
+    for name in (stream, stream.parent):
+        found = expand([str(name)])
+        assert (found.images, found.videos) == ([], [stream])
+
+
 def test_a_folder_that_cannot_be_looked_into_is_said(photo, tmp_path, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir()

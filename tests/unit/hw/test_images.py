@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
 from hw.images import PictureError, decode_picture, load_picture, load_rgb
+from hw.picture_count import png_pictures, tiff_pictures, webp_pictures
 from tests.drawn import scene
 
 SMALL = cv2.resize(scene(), (320, 180), interpolation=cv2.INTER_AREA)
@@ -328,3 +329,46 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.jpg")
     with pytest.raises(PictureError, match="not a regular file"):
         load_picture(tmp_path / "x.jpg")
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP", "GIF", "AVIF"])
+def test_pictures_after_the_first_are_counted(kind):
+    """Scans have pages, clips have frames: only the first is decoded."""
+    file = io.BytesIO()
+    others = [Image.fromarray(np.rot90(SMALL, 2)), Image.new("RGB", (320, 180))]
+    Image.fromarray(SMALL).save(file, kind, save_all=True, append_images=others)
+    found = decode_picture(file.getvalue(), "x")
+    assert found.pictures == 3
+    assert np.abs(found.rgb.astype(int) - SMALL).mean() < 6
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "GIF", "AVIF", "BMP", "MPO"])
+def test_a_single_picture_is_counted_as_one(kind):
+    """The second picture of a telephone's JPEG is a preview or a map of the first."""
+    file = io.BytesIO()
+    others = {"save_all": True, "append_images": [Image.fromarray(SMALL[::2, ::2])]} if kind == "MPO" else {}
+    Image.fromarray(SMALL).save(file, kind, **others)
+    assert decode_picture(file.getvalue(), "x").pictures == 1
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"), [((0, 1), 1), ((0, 4), 1), ((0, 1, 0), 2), ((1,), 1), ((0, 0, 5, 2), 3)]
+)
+def test_previews_and_masks_are_no_pages(types, expected):
+    """Each directory has its type, and where the next one is."""
+    data = b"II*\0" + struct.pack("<I", 8)
+    for number, kind in enumerate(types, start=1):
+        after = 8 + 18 * number if number < len(types) else 0
+        data += struct.pack("<HHHIII", 1, 254, 4, 1, kind, after)
+    assert tiff_pictures(data) == expected
+
+
+def test_directories_that_lead_in_a_circle_end():
+    data = b"MM\0*" + struct.pack(">IH", 8, 0) + struct.pack(">I", 8)
+    assert tiff_pictures(data) == 1
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_counted_without_an_error(data):
+    for count in (png_pictures, tiff_pictures, webp_pictures):
+        assert count(b"II*\0\x08\0\0\0" + data) >= 1
