@@ -85,13 +85,24 @@ class _Run:
         self._failed = False
         self._for_programs = options.form is not OutputForm.TABLES
         self._document: list[str] = []
+        self._done = 0
+        """Inputs that were read to their end, or could not be read."""
 
     def read(self) -> bool:
-        """Return whether an input could not be read."""
-        self._read_all()
+        """Return whether an input could not be read.  What was read before an interruption is printed."""
+        try:
+            self._read_all()
+        except KeyboardInterrupt:
+            self._end()
+            inputs = len(self._inputs.images) + len(self._inputs.videos)
+            say(f"interrupted; {self._done} of {inputs} inputs were read")
+            raise
+        self._end()
+        return self._failed
+
+    def _end(self) -> None:
         if self._options.form is OutputForm.DOCUMENT:
             sys.stdout.write("[" + ",\n".join(self._document) + "]\n")
-        return self._failed
 
     def _read_all(self) -> None:
         for name, why in self._inputs.wrong:
@@ -115,21 +126,29 @@ class _Run:
         if not images:
             return
         task = progress.add_task("reading", total=len(images))
-        results = []
+        results: list[ImageResult] = []
+        try:
+            self._take_images(images, results, lambda: progress.advance(task))
+        finally:
+            progress.remove_task(task)
+            if results:
+                _print_images(results)
+            for result in results:
+                if said := result.error or result.warning:
+                    say(said)
+
+    def _take_images(
+        self, images: Sequence[Path], results: list[ImageResult], on_image: Callable[[], None]
+    ) -> None:
         o = self._options
         for result in read_images(self._recogniser, images, crops=o.crops, formats=o.formats, scene=o.scene):
-            progress.advance(task)
             self._failed |= result.error is not None
             if self._for_programs:
                 self._print(result.as_json())
             else:
                 results.append(result)
-        progress.remove_task(task)
-        if results:
-            _print_images(results)
-        for result in results:
-            if said := result.error or result.warning:
-                say(said)
+            self._done += 1
+            on_image()
 
     def _read_video(self, path: Path, progress: Progress) -> None:
         task = progress.add_task(plain(path.name), total=None)
@@ -138,14 +157,21 @@ class _Run:
         def on_frame() -> None:
             progress.update(task, total=summary.n_frames, completed=summary.frames)
 
+        reads: list[VideoRead] = []
         try:
-            reads = self._take_video(path, summary, on_frame)
+            self._take_video(path, reads, summary, on_frame)
+        except KeyboardInterrupt:
+            if reads and not self._for_programs:
+                _print_video(path, reads)
+            raise
         except ImageError as error:
             self._failed = True
+            self._done += 1
             self._tell(json.dumps({"video": str(path), "error": str(error)}), str(error))
             return
         finally:
             progress.remove_task(task)
+        self._done += 1
         if not self._for_programs:
             _print_video(path, reads)
         elif not reads or summary.notes:
@@ -156,8 +182,9 @@ class _Run:
         for note in summary.notes:
             say(note)
 
-    def _take_video(self, path: Path, summary: VideoSummary, on_frame: Callable[[], None]) -> list[VideoRead]:
-        reads = []
+    def _take_video(
+        self, path: Path, reads: list[VideoRead], summary: VideoSummary, on_frame: Callable[[], None]
+    ) -> None:
         o = self._options
         for read in read_video(
             self._recogniser, path, formats=o.formats, scene=o.scene, summary=summary, on_frame=on_frame
@@ -165,7 +192,6 @@ class _Run:
             reads.append(read)
             if self._for_programs:
                 self._print(read.as_json())
-        return reads
 
     def _tell(self, line: str, why: str) -> None:
         """Report an error: as JSON on request, and always on standard error."""

@@ -12,6 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+import cli.read
+from cli.read import OutputForm, ReadOptions
+from cli.read_files import read_images
+from cli.read_video import read_video
 from cli.terminal import plain
 from tests.drawn import PLATE, noisy, scene, write_mp4
 
@@ -157,3 +161,40 @@ def test_a_damaged_jpeg_is_reported_once_in_our_words(read, photo):
     lines = err.strip().splitlines()
     assert lines == ["patrol-lpr: photo.jpg: damaged, decoded as far as possible"]
     assert code in {0, 1}
+
+
+@pytest.mark.parametrize("form", OutputForm)
+def test_what_was_read_before_an_interruption_is_printed(photo, monkeypatch, capsys, form):
+    """Ctrl-C after an hour of a large folder does not cost the hour."""
+    for number in range(3):
+        (photo.parent / f"{number}.jpg").write_bytes(photo.read_bytes())
+
+    def interrupted(recogniser, paths, **options):
+        for number, result in enumerate(read_images(recogniser, paths, **options)):
+            if number == 2:
+                raise KeyboardInterrupt
+            yield result
+
+    monkeypatch.setattr(cli.read, "read_images", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cli.read.run([str(photo.parent)], ReadOptions(form=form), models=None, runtime="auto")
+    out, said = capsys.readouterr()
+    assert out.count(PLATE) == 2
+    assert "interrupted; 2 of 4 inputs were read" in said
+    if form is OutputForm.DOCUMENT:
+        assert len(json.loads(out)) == 2
+
+
+def test_what_a_video_gave_before_an_interruption_is_printed(photo, monkeypatch, capsys):
+    path = write_mp4(photo.parent / "v.mp4", [scene(380 + i) for i in range(3)])
+
+    def interrupted(recogniser, path, **options):
+        yield from read_video(recogniser, path, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.read, "read_video", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cli.read.run([str(path)], ReadOptions(), models=None, runtime="auto")
+    out, said = capsys.readouterr()
+    assert "v.mp4" in out
+    assert "interrupted; 0 of 1 inputs were read" in said
