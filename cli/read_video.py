@@ -15,6 +15,7 @@ from agent.pipeline import CameraPipeline
 from agent.recognise.formats import in_format
 from agent.recognise.orientation import OrientationVote
 from agent.track import Tracker, text_similarity
+from cli.show import NOT_READ
 from hw.ports import Frame
 from hw.video import VideoError, VideoFile
 
@@ -75,6 +76,8 @@ class VideoSummary:
     frames: int = 0
     n_frames: int | None = None
     """According to the header."""
+    not_read: dict[str, int] = field(default_factory=dict)
+    """Number of frames that were not read, by the reason."""
     ends_early: bool = False
     """The file is truncated."""
     video_tracks: int = 0
@@ -134,6 +137,7 @@ def read_video(
         )
     if told.ends_early:
         told.notes.append(f"{path}: ends early, {told.frames} of {told.n_frames} frames; read up to there")
+    told.notes += [f"{path}: {count} frames {why}" for why, count in told.not_read.items() if count]
     if told.video_tracks > 1:
         told.notes.append(
             f"{path}: has {told.video_tracks} video tracks, of which the first was read; "
@@ -164,6 +168,7 @@ def _pass_through(
             return
         yield from passes.over(frame.t_mono_ns / _NS_PER_S)
         on_frame()
+    told.not_read = {why: getattr(vision.counts, name) for name, why in NOT_READ.items()}
     for track in vision.flush():
         passes.add(track)
     yield from passes.over(None)

@@ -23,6 +23,13 @@ _WHOLE = frozenset({"plate", "unit", "file", "bundle", "time", "seq", "fingerpri
 """Columns whose values are copied, compared or searched for: never broken over lines."""
 
 
+NOT_READ = {
+    "damaged": "are partly damaged and were not read",
+    "frozen": "repeat the same picture (frozen camera) and were not read",
+}
+"""What is said of frames by the counter that counts them."""
+
+
 class TextTable(Table):
     """A table whose strings are shown as they are: no markup, no control characters.  Styled cells are ``Text``."""
 

@@ -22,7 +22,7 @@ from cli.drive_lists import lists_of
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
-from cli.show import TextTable, print_json, print_table
+from cli.show import NOT_READ, TextTable, print_json, print_table
 from cli.terminal import PlainConsole, plain, say
 from hw.drive_format import DriveFormatError
 from hw.drive_load import load_drive
@@ -226,8 +226,8 @@ def not_read(outcome: Outcome) -> list[str]:
     name, visions = plain(outcome.drive.header.name), outcome.result.visions
     told = (
         (outcome.result.unreadable, "cannot be decoded and were skipped"),
-        (sum(counts.damaged for counts in visions), "are partly damaged and were not read"),
-        (sum(counts.frozen for counts in visions), "repeat the same picture (frozen camera) and were not read"),
+        (sum(counts.damaged for counts in visions), NOT_READ["damaged"]),
+        (sum(counts.frozen for counts in visions), NOT_READ["frozen"]),
     )
     return [f"{name}: {count} frames {why}" for count, why in told if count]
 

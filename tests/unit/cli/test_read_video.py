@@ -33,6 +33,13 @@ def drift(count, start=0):
     return [noisy(scene(380 + 2 * n, 160), RNG) for n in range(start, start + count)]
 
 
+def half_green(rgb):
+    """As decoders leave missing data."""
+    green = rgb.copy()
+    green[400:] = (0, 135, 0)
+    return green
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("degrees", "quarters"), [(0, 0), (90, 1), (180, 2), (270, 3)])
 def test_a_turned_video_is_read_as_it_is_shown(recogniser, tmp_path, degrees, quarters):
@@ -125,6 +132,23 @@ def test_a_video_that_ends_early_is_said(recogniser, tmp_path):
     assert list(read_video(recogniser, path, summary=summary)) == []
     assert 0 < summary.frames < 20
     assert "ends early" in summary.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("frames", "note"),
+    [
+        ([scene()] * 60, "frames repeat the same picture"),
+        ([*drift(3), *(half_green(rgb) for rgb in drift(2))], "2 frames are partly damaged"),
+    ],
+    ids=["frozen", "damaged"],
+)
+def test_frames_that_are_not_read_are_said(recogniser, tmp_path, frames, note):
+    """The vehicle's camera is said to be frozen; of a video nobody would know."""
+    summary = VideoSummary()
+    (read,) = read_video(recogniser, write_mp4(tmp_path / "v.mp4", frames), summary=summary)
+    assert read.plate.text == PLATE
+    assert len(summary.notes) == 1
+    assert note in summary.notes[0]
 
 
 def test_tracks_that_are_not_read_are_said(recogniser, tmp_path, monkeypatch):
