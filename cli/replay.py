@@ -89,6 +89,8 @@ class ReplayResult:
     uplinks: list[UplinkCounts] = field(default_factory=list)
     unreadable: int = 0
     """Frames of the drive whose pictures cannot be decoded."""
+    partial: int = 0
+    """Frames whose pictures are damaged, decoded as far as possible."""
     boots: int = 1
     rereads: int = 0
     receipted: int = 0
@@ -189,6 +191,7 @@ class Replay:
             if on_frame is not None and isinstance(event, FrameEvent):
                 on_frame(event.row.seq, self.result)
         pictures.close()
+        self.result.partial = pictures.partial
         for track in self._boot.vision.flush():
             self._finish(track)
         self._note(self._boot.read_path.committer.flush())

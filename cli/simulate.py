@@ -19,6 +19,7 @@ from agent.runtime import log
 from agent.runtime.config import parse_config
 from agent.runtime.stages import build_recogniser
 from cli.drive_lists import lists_of
+from cli.quiet import library_lines_hidden
 from cli.replay import Replay, ReplayResult
 from cli.report import StationView, check_libraries, write_report
 from cli.scripted import ScriptedReader
@@ -159,6 +160,11 @@ def run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: b
     With ``as_json`` the results are one document on standard output, and all else goes to standard error.
     """
     log.configure("error", "auto")
+    with library_lines_hidden():
+        return _run(paths, report, keep, as_json=as_json)
+
+
+def _run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: bool) -> int:
     if report is not None:
         check_libraries()
     console = PlainConsole(stderr=as_json)
@@ -226,10 +232,13 @@ def not_read(outcome: Outcome) -> list[str]:
     name, visions = plain(outcome.drive.header.name), outcome.result.visions
     told = (
         (outcome.result.unreadable, "cannot be decoded and were skipped"),
+        (outcome.result.partial, "are damaged, decoded as far as possible"),
         (sum(counts.damaged for counts in visions), NOT_READ["damaged"]),
         (sum(counts.frozen for counts in visions), NOT_READ["frozen"]),
     )
-    return [f"{name}: {count} frames {why}" for count, why in told if count]
+    torn = outcome.drive.torn_lines
+    lines = [f"{name}: incomplete last lines of {torn} files were ignored; a table must end with a line end"]
+    return [f"{name}: {count} frames {why}" for count, why in told if count] + lines[: bool(torn)]
 
 
 def broken_floors(outcome: Outcome) -> list[str]:

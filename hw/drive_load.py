@@ -33,6 +33,7 @@ from hw.drive_format import (
 )
 from hw.images import PictureError, PictureTooLargeError, picture_size_px
 from hw.script import Action, argument_problems
+from hw.video import VideoError, VideoFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,8 @@ _NS_PER_MS = 1_000_000
 _MAX_T_MS = 7 * 24 * 3600 * 1000
 _PLATE = re.compile(r"[A-Z0-9]{1,12}")
 _MAX_PROBLEMS = 50
+_ENCODING = "utf-8-sig"
+"""Spreadsheets and some editors put a mark before UTF-8 text."""
 
 
 class _Strict(BaseModel):
@@ -113,7 +116,7 @@ def load_drive(root: Path) -> Drive:
 
 def _load_toml(path: Path, problems: _Problems) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding=_ENCODING))
     except FileNotFoundError:
         problems.add(path.name, "missing")
     except OSError as error:
@@ -155,7 +158,7 @@ def _load_header(root: Path, problems: _Problems) -> DriveHeader | None:
 def _terminated_lines(path: Path, problems: _Problems, *, encoding_errors: str) -> tuple[list[str], int]:
     """The lines of a file, and 1 if an incomplete last line was left out, otherwise 0."""
     try:
-        text = path.read_bytes().decode("utf-8", errors=encoding_errors)
+        text = path.read_bytes().decode(_ENCODING, errors=encoding_errors)
     except FileNotFoundError:
         problems.add(path.name, "missing")
         return [], 0
@@ -236,8 +239,10 @@ def _load_frames(root: Path, header: DriveHeader | None, problems: _Problems) ->
         problems.add(where, what)
     if frames and all(frame.file in checked.damaged for frame in frames):
         problems.add(FRAMES_FILE, "no picture of the drive can be decoded")
-    if any(frame.video_index is not None for frame in frames) and not (root / VIDEO_FILE).is_file():
-        problems.add(VIDEO_FILE, f"missing, but {FRAMES_FILE} refers to frames of a video")
+    if any(frame.video_index is not None for frame in frames) and (
+        what := _video_problem(root / VIDEO_FILE, header)
+    ):
+        problems.add(VIDEO_FILE, what)
     return tuple(frames), torn
 
 
@@ -251,6 +256,25 @@ def _frame_problem(frame: FrameRow, before: FrameRow | None) -> str | None:
     if before is not None and (frame.video_index or 0) < (before.video_index or 0):
         return f"index is {frame.video_index} after {before.video_index}, must not decrease"
     return None
+
+
+def _video_problem(path: Path, header: DriveHeader | None) -> str | None:
+    """Why the drive is invalid with this video, as far as its first frame tells."""
+    if not path.is_file():
+        return f"missing, but {FRAMES_FILE} refers to frames of a video"
+    try:
+        video = VideoFile(path)
+    except VideoError as error:
+        return str(error).removeprefix(f"{path}: ")
+    found = video.next()
+    video.close()
+    if found is None:
+        return "no frame of the video can be decoded"
+    height_px, width_px = found[1].shape[:2]
+    camera = None if header is None else header.camera
+    if camera is None or (width_px, height_px) == (camera.width_px, camera.height_px):
+        return None
+    return f"frames are {width_px}x{height_px}, the camera {camera.width_px}x{camera.height_px}"
 
 
 class _Pictures:

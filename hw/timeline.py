@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hw.drive_format import VIDEO_FILE
-from hw.images import PictureError, load_rgb
+from hw.images import PictureError, load_picture
 from hw.nmea_faults import corrupted, jumped
 from hw.ports import Frame
 from hw.video import VideoError, VideoFile
@@ -127,16 +127,21 @@ class DrivePictures:
         self._video_next = 0
         self.unreadable = 0
         """Frames that could not be decoded and were skipped."""
+        self.partial = 0
+        """Frames whose pictures are damaged, decoded as far as possible."""
+        self._is_partial = False
 
     def frame(self, row: FrameRow, *, t_mono_ns: int) -> Frame | None:
         """The frame of a row as the camera would have delivered it; None if its picture cannot be decoded."""
         key = row.file if row.file is not None else (row.video_index or 0)
         if self._last is None or self._last[0] != key:
+            self._is_partial = False
             self._last = (key, self._from_file(key) if isinstance(key, str) else self._from_video(key))
         rgb = self._last[1]
         if rgb is None:
             self.unreadable += 1
             return None
+        self.partial += self._is_partial
         return Frame(
             seq=row.seq,
             camera=self._drive.header.camera.name,
@@ -154,9 +159,11 @@ class DrivePictures:
 
     def _from_file(self, file: str) -> NDArray[np.uint8] | None:
         try:
-            return load_rgb(self._drive.root / file)
+            picture = load_picture(self._drive.root / file)
         except PictureError:
             return None
+        self._is_partial = picture.damage is not None
+        return picture.rgb
 
     def _from_video(self, index: int) -> NDArray[np.uint8] | None:
         if self._video is None or index < self._video_next:

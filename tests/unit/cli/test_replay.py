@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.simulate import broken_floors, replay_drive
+from cli.simulate import broken_floors, not_read, replay_drive
 from hw.drive_load import load_drive
 from protocol.wire.enums import GeotagMethod, TimeSource
 from station.store import open_store
@@ -90,6 +92,21 @@ def test_replay_without_link_keeps_all_reads(tmp_path):
     outcome = play(tmp_path, plates=PLATES, script=[(0, "link.down", {})])
     assert stored(tmp_path) == []
     assert outcome.result.outbox.reads == len(PLATES)
+
+
+def test_what_is_damaged_or_left_out_of_a_drive_is_said(tmp_path):
+    """A table that was written by hand often has no line end, and loses its last row."""
+    root = write_drive(tmp_path / "drive")
+    noise = np.random.default_rng(1).integers(0, 255, (180, 320, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
+    (root / "frames/0001.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (root / "frames/0002.jpg").write_bytes(b"")
+    (root / "truth.csv").write_text((root / "truth.csv").read_text().removesuffix("\n"))
+    assert not_read(replay_drive(load_drive(root), tmp_path / "state")) == [
+        "drive: 1 frames cannot be decoded and were skipped",
+        "drive: 1 frames are damaged, decoded as far as possible",
+        "drive: incomplete last lines of 1 files were ignored; a table must end with a line end",
+    ]
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from hw.ports import Frame, HwConfigError, NmeaLine
 from hw.recorder import DriveRecorder
 from hw.timeline import DrivePictures, FrameEvent, NmeaEvent, ScriptEvent, scripted_timeline
 from tests.builders import make_frame
+from tests.drawn import write_mp4
 from tests.drive_builder import write_drive
 
 MS = 1_000_000
@@ -91,6 +94,60 @@ def test_a_drive_without_one_good_picture_is_refused(tmp_path):
     (drive.root / drive.frames[0].file).write_bytes(b"")
     with pytest.raises(DriveFormatError, match="no picture of the drive"):
         load_drive(drive.root)
+
+
+def test_a_picture_that_broke_off_is_counted(tmp_path):
+    """It is read as far as it goes, and that is not all of it; a picture of several frames counts for each."""
+    root = write_drive(tmp_path / "drive", seconds=2)
+    noise = np.random.default_rng(1).integers(0, 255, (180, 320, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", noise)[1].tobytes()
+    (root / "frames/0001.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    rows = (root / "frames.csv").read_text().replace("0002.jpg", "0001.jpg")
+    (root / "frames.csv").write_text(rows)
+    drive = load_drive(root)
+    pictures = DrivePictures(drive)
+    assert all(pictures.frame(row, t_mono_ns=row.t_ns) is not None for row in drive.frames)
+    assert (pictures.partial, pictures.unreadable) == (2, 0)
+
+
+def of_video(root: Path, frames: int, size: tuple[int, int] = (320, 180)) -> Path:
+    """A drive whose frames are those of a video."""
+    write_drive(root, seconds=2, plates={})
+    rows = [f"{n},{n * 200},{n},0,1" for n in range(10)]
+    (root / "frames.csv").write_text("\n".join(["seq,t_ms,index,exposure_us,gain", *rows, ""]))
+    width, height = size
+    write_mp4(root / "video.mp4", [np.full((height, width, 3), 20 * n, np.uint8) for n in range(frames)])
+    return root
+
+
+def test_a_drive_of_a_video_has_its_frames(tmp_path):
+    """Those beyond its end are lost."""
+    drive = load_drive(of_video(tmp_path / "drive", 8))
+    pictures = DrivePictures(drive)
+    found = [pictures.frame(row, t_mono_ns=row.t_ns) for row in drive.frames]
+    assert [frame is None for frame in found] == [False] * 8 + [True] * 2
+    assert [round(frame.rgb.mean() / 20) for frame in found if frame is not None] == list(range(8))
+
+
+def test_a_drive_of_a_video_that_cannot_be_used_is_refused(tmp_path):
+    """As one without a good picture; a replay would end well with nothing read."""
+    root = of_video(tmp_path / "drive", 3, (160, 90))
+    with pytest.raises(DriveFormatError, match=r"video\.mp4: frames are 160x90, the camera 320x180"):
+        load_drive(root)
+    (root / "video.mp4").write_bytes(b"no video" * 100)
+    with pytest.raises(DriveFormatError, match=r"video\.mp4: cannot be opened as a video"):
+        load_drive(root)
+    (root / "video.mp4").unlink()
+    with pytest.raises(DriveFormatError, match=r"video\.mp4: missing"):
+        load_drive(root)
+
+
+def test_the_mark_of_a_spreadsheet_is_no_part_of_a_table(tmp_path):
+    root = write_drive(tmp_path / "drive")
+    plain = load_drive(root)
+    for name in ("drive.toml", "frames.csv", "truth.csv", "gnss.nmea", "script.toml"):
+        (root / name).write_bytes(b"\xef\xbb\xbf" + (root / name).read_bytes())
+    assert load_drive(root) == plain
 
 
 def test_a_camera_that_plays_a_drive_passes_a_damaged_frame_over(tmp_path):
