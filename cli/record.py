@@ -14,7 +14,7 @@ from rich.live import Live
 
 from agent.errors import ConfigError
 from agent.runtime.config import load_config
-from cli.terminal import PlainConsole, plain
+from cli.terminal import PlainConsole, plain, say
 from hw.clock import RealClock
 from hw.drive_format import DriveCamera, DriveHeader
 from hw.open import open_cameras, open_gnss
@@ -49,6 +49,11 @@ def run(path: Path, overrides: list[str], out: Path, *, camera_name: str | None,
     PlainConsole().print(
         f"{plain(str(out))}: {recorder.frames} frames, {recorder.lines} sentences; add truth.csv to make it a test"
     )
+    if recorder.of_another_size:
+        say(
+            f"{out}: {recorder.of_another_size} frames are left out, as they are not of the size of the first one; "
+            "record into another folder for the new size"
+        )
     return 0
 
 

@@ -45,6 +45,7 @@ class DriveRecorder:
         self._origin_ns = origin_ns
         self._synced_ns = origin_ns
         self._unsynced: list[str] = []
+        self._size_px = (header.camera.width_px, header.camera.height_px)
         try:
             root.mkdir(parents=True, exist_ok=True)
             if any(root.iterdir()):
@@ -62,9 +63,14 @@ class DriveRecorder:
             sync_folder(folder)
         self.frames = 0
         self.lines = 0
+        self.of_another_size = 0
+        """Frames that were left out: a camera that comes back may have another mode, and a drive has one size."""
 
     def add_frame(self, frame: Frame) -> None:
-        """Write a frame; raises HwConfigError if the disk is full."""
+        """Write a frame, unless its size is not that of the drive; raises HwConfigError if the disk is full."""
+        if (frame.rgb.shape[1], frame.rgb.shape[0]) != self._size_px:
+            self.of_another_size += 1
+            return
         file = f"{FRAMES_FOLDER}/{frame.seq:06d}.jpg"
         bgr = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2BGR)
         jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]

@@ -60,7 +60,7 @@ def _cells(low: float, high: float, cells: int) -> tuple[int, int]:
 def known_scene(
     mask: Sequence[tuple[float, float, float, float]] | Path | None, ignore: Sequence[str]
 ) -> KnownScene:
-    """Build the scene of a camera.  Raises HwConfigError if the picture of the mask cannot be read."""
+    """Build the scene of a camera.  Raises HwConfigError if the picture of the mask cannot be read, or masks all."""
     ignored = tuple(_normal(text) for text in ignore)
     if not mask:
         return KnownScene(None, ignored)
@@ -88,7 +88,13 @@ def _mask_of_picture(path: Path) -> NDArray[np.float32]:
     width = min(_GRID_PX, grey.shape[1])
     height = max(1, round(grey.shape[0] * width / grey.shape[1]))
     small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-    return (np.asarray(small) < _LOOKED_AT).astype(np.float32)
+    masked = np.asarray(small) < _LOOKED_AT
+    if masked.all():
+        raise HwConfigError(
+            f"mask: {path}: dark everywhere, so that no plate would be read; paint white what is to be read, "
+            "and save the picture without transparency, which counts as black"
+        )
+    return masked.astype(np.float32)
 
 
 def mounted(camera: Camera, config: CameraConfig) -> Camera:

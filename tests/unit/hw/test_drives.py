@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,17 @@ def test_interrupted_recording_is_a_valid_drive(tmp_path):
         file.write("1,200.0,frames/0000")
     again = load_drive(drive.root)
     assert (len(again.frames), again.torn_lines) == (1, 1)
+
+
+def test_frames_of_another_size_are_left_out_and_counted(tmp_path):
+    """A camera that comes back with another mode: one such frame would make the drive of a day unusable."""
+    small = replace(make_frame(seq=1, t_mono_ns=1200 * MS), rgb=np.zeros((24, 32, 3), np.uint8))
+    recorder = DriveRecorder(tmp_path / "drive", header(), origin_ns=1000 * MS)
+    for frame in (make_frame(t_mono_ns=1000 * MS), small, make_frame(seq=2, t_mono_ns=1400 * MS)):
+        recorder.add_frame(frame)
+    recorder.close()
+    assert (recorder.frames, recorder.of_another_size) == (2, 1)
+    assert [frame.seq for frame in load_drive(tmp_path / "drive").frames] == [0, 2]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff", b"no picture"], ids=["no bytes", "torn", "foreign"])

@@ -136,3 +136,15 @@ def test_a_mask_that_is_no_box_is_refused(box):
 )
 def test_texts_that_a_person_named_are_ignored(named, read, ignored):
     assert known_scene(None, (named,)).ignores(read) is ignored
+
+
+@pytest.mark.parametrize("alpha", [None, 0], ids=["black", "transparent"])
+def test_a_mask_that_leaves_nothing_is_refused(tmp_path, alpha):
+    """Drawn on a transparent layer, it is black all over: the camera would never read a plate, and not say why."""
+    mask = np.zeros((90, 160, 3 if alpha is None else 4), np.uint8)
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    with pytest.raises(HwConfigError, match=r"mask\.png: dark everywhere.*without transparency"):
+        known_scene(tmp_path / "mask.png", ())
+    mask[40:60] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    assert known_scene(tmp_path / "mask.png", ()).masked_share(0, 0.5, 1, 0.6) == 0
