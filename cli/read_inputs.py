@@ -24,9 +24,10 @@ _SYNC, _PACKETS = 0x47, (188, 192)
 _JPEG_STREAMS = frozenset({".mjpg", ".mjpeg"})
 """Videos that begin as a picture does: JPEG files end to end."""
 _ASK = f"expected a picture ({', '.join(PictureKind)}), a video or a folder of them"
+_RAW = frozenset({".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"})
+"""Files of cameras; many are TIFF files whose first picture is a preview."""
 _OTHER_PICTURES = frozenset(
-    {".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".raw"}
-    | {".jp2", ".j2k", ".jxl", ".psd", ".exr", ".hdr", ".tga", ".ppm", ".pgm", ".pnm", ".heics"}
+    _RAW | {".jp2", ".j2k", ".jxl", ".psd", ".exr", ".hdr", ".tga", ".ppm", ".pgm", ".pnm", ".heics"}
 )
 """Picture formats that are not supported: in a folder they are reported as errors, other unknown files as a note."""
 
@@ -77,12 +78,20 @@ def _add_file(path: Path, found: Inputs) -> None:
         return
     if kind is PictureKind.JPEG and suffix in _JPEG_STREAMS:
         found.videos.append(path)
+    elif kind is PictureKind.TIFF and suffix in _RAW:
+        found.wrong.append((str(path), _other(path)))
     elif kind is not None or (suffix in IMAGE_SUFFIXES and suffix not in VIDEO_SUFFIXES):
         found.images.append(path)
     elif suffix in VIDEO_SUFFIXES:
         found.videos.append(path)
+    elif suffix in _OTHER_PICTURES:
+        found.wrong.append((str(path), _other(path)))
     else:
         found.wrong.append((str(path), f"{path}: neither a picture nor a video that is read; {_ASK}"))
+
+
+def _other(path: Path) -> str:
+    return f"{path}: {path.suffix.lower()} is not read; convert it to JPEG, PNG or TIFF"
 
 
 def _search(folder: Path, found: Inputs) -> None:
@@ -119,7 +128,7 @@ def _add_found(path: Path, found: Inputs, unread: Counter[str]) -> None:
         elif suffix in VIDEO_SUFFIXES and (suffix != ".ts" or is_transport_stream(_head(path))):
             found.videos.append(path)
         elif suffix in _OTHER_PICTURES:
-            found.wrong.append((str(path), f"{path}: {suffix} is not read; convert it to JPEG, PNG or TIFF"))
+            found.wrong.append((str(path), _other(path)))
         else:
             unread[suffix] += 1
     except OSError as error:

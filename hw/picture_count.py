@@ -37,7 +37,8 @@ def tiff_pictures(data: bytes) -> int:
         while at and at not in seen and len(seen) < _MAX_PICTURES:
             seen.add(at)
             (entries,) = struct.unpack_from(f"{order}H", data, at)
-            count += not _subfile_type(data, order, at + 2, entries) & (_SMALLER | _MASK)
+            # The first is what is decoded, whatever it is: in raw files it is a preview.
+            count += not count or not _subfile_type(data, order, at + 2, entries) & (_SMALLER | _MASK)
             (at,) = struct.unpack_from(f"{order}I", data, at + 2 + 12 * entries)
     except struct.error:
         return max(1, count)

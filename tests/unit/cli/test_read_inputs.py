@@ -105,6 +105,16 @@ def test_a_row_of_jpeg_pictures_is_a_video_named_and_in_a_folder(photo, tmp_path
         assert (found.images, found.videos) == ([], [stream])
 
 
+@pytest.mark.parametrize("name", ["DSC_1.NEF", "a.dng"])
+def test_a_raw_picture_that_is_named_is_refused_as_in_a_folder(tmp_path, name):
+    """Its TIFF directory leads to a preview, on which no plate can be read."""
+    path = tmp_path / name
+    path.write_bytes(b"II*\0" + bytes(500))
+    (named,), (inside,) = expand([str(path)]).wrong, expand([str(tmp_path)]).wrong
+    assert named == inside
+    assert "convert it to JPEG, PNG or TIFF" in named[1]
+
+
 def test_a_folder_that_cannot_be_looked_into_is_said(photo, tmp_path, monkeypatch):
     closed = tmp_path / "closed"
     closed.mkdir()

@@ -352,7 +352,7 @@ def test_a_single_picture_is_counted_as_one(kind):
 
 
 @pytest.mark.parametrize(
-    ("types", "expected"), [((0, 1), 1), ((0, 4), 1), ((0, 1, 0), 2), ((1,), 1), ((0, 0, 5, 2), 3)]
+    ("types", "expected"), [((0, 1), 1), ((0, 4), 1), ((0, 1, 0), 2), ((1,), 1), ((1, 0), 2), ((0, 0, 5, 2), 3)]
 )
 def test_previews_and_masks_are_no_pages(types, expected):
     """Each directory has its type, and where the next one is."""
