@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from cv2.typing import MatLike
     from numpy.typing import NDArray
 
-MAX_PIXELS = 64_000_000
-"""Pictures with more pixels are rejected before decoding: a 20 kB PNG can expand to 30 GB."""
+MAX_PIXELS = 70_000_000
+"""Pictures with more pixels are rejected before decoding: a 20 kB PNG can expand to 30 GB.  Cameras that are sold as
+having 64 megapixels have up to 9280 x 6944."""
 MAX_BYTES = 128 * 1024 * 1024
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff"}

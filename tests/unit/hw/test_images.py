@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, PngImagePlugin
 
-from hw.images import PictureError, decode_picture, load_picture, load_rgb
+from hw.images import PictureError, PictureTooLargeError, decode_picture, load_picture, load_rgb, picture_size_px
 from hw.picture_count import png_pictures, tiff_pictures, webp_pictures
 from tests.drawn import scene
 
@@ -372,3 +372,16 @@ def test_directories_that_lead_in_a_circle_end():
 def test_garbage_is_counted_without_an_error(data):
     for count in (png_pictures, tiff_pictures, webp_pictures):
         assert count(b"II*\0\x08\0\0\0" + data) >= 1
+
+
+@pytest.mark.parametrize(("size", "taken"), [((9280, 6944), True), ((9248, 6936), True), ((12000, 9000), False)])
+def test_pictures_of_64_megapixels_are_taken(size, taken):
+    """Telephones of that name have a little more."""
+    file = io.BytesIO()
+    Image.new("1", size).save(file, "PNG")
+    file.seek(0)
+    if taken:
+        assert picture_size_px(file, "x") == size
+    else:
+        with pytest.raises(PictureTooLargeError):
+            picture_size_px(file, "x")
