@@ -26,7 +26,7 @@ from cli.demo_station import station_page
 from cli.drive_lists import PLAN
 from cli.report import check_libraries, write_report
 from cli.show import print_table
-from cli.simulate import config_for, fresh_keys, reader_for, show_replay, summary
+from cli.simulate import config_for, file_name, fresh_keys, reader_for, show_replay, summary
 from cli.station_tables import hits_table, reads_table
 from cli.terminal import PlainConsole, shown_region
 from cli.verify import examine_file, findings_table
@@ -116,7 +116,7 @@ def run(drives: Path, out: Path, *, page: bool = False) -> int:
         f"first read after {live.first_read_s or 0:.1f} s"
     )
     console.rule("2. replay: all drives on simulated time, with scripted faults")
-    outcomes = [show_replay(drive, out / "replay", console) for drive in loaded]
+    outcomes = [show_replay(drive, out / "replay" / file_name(drive.header.name), console) for drive in loaded]
     print_table(summary(outcomes), console)
     for outcome in outcomes:
         target = out / f"{outcome.drive.header.name}.html"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from agent.errors import ConfigError
 from agent.recognise import load_active
 from agent.recognise.models_folder import default_models_folder
 from agent.runtime import log
@@ -170,10 +172,12 @@ def _run(paths: list[Path], report: Path | None, keep: Path | None, *, as_json: 
     console = PlainConsole(stderr=as_json)
     drives = _loaded(paths)
     failed = len(drives) < len(paths)
-    targets = [] if report is None else [_target(report, drive, of=len(paths)) for drive in drives]
+    names = _names(drives)
+    targets = [] if report is None else [_target(report, name, of=len(paths)) for name in names]
     for target in targets:
         check_output(target)
-    outcomes = [show_replay(drive, keep, console) for drive in drives]
+    folders = _folders(keep, names)
+    outcomes = [show_replay(drive, folder, console) for drive, folder in zip(drives, folders, strict=True)]
     if as_json:
         print_json([values(outcome) for outcome in outcomes])
     elif outcomes:
@@ -203,9 +207,30 @@ def _loaded(paths: list[Path]) -> list[Drive]:
     return drives
 
 
-def _target(report: Path, drive: Drive, *, of: int) -> Path:
+def _names(drives: list[Drive]) -> list[str]:
+    """A file name for each drive; numbered where several drives have the same."""
+    names: list[str] = []
+    for drive in drives:
+        first = file_name(drive.header.name)
+        others = (f"{first}-{number}" for number in itertools.count(2))
+        names.append(next(name for name in itertools.chain([first], others) if name not in names))
+    return names
+
+
+def _folders(keep: Path | None, names: list[str]) -> list[Path | None]:
+    """A folder to keep for each drive; raises ConfigError if one is from an earlier run: before this one."""
+    if keep is None:
+        return [None] * len(names)
+    folders = [keep / name for name in names]
+    for folder in folders:
+        if folder.exists():
+            raise ConfigError(f"{folder}: exists already; name another folder with --keep")
+    return list(folders)
+
+
+def _target(report: Path, name: str, *, of: int) -> Path:
     """The report's own name, or one for each of several drives."""
-    return report if of == 1 else report.with_stem(f"{report.stem}-{file_name(drive.header.name)}")
+    return report if of == 1 else report.with_stem(f"{report.stem}-{name}")
 
 
 def file_name(name: str) -> str:
@@ -214,10 +239,10 @@ def file_name(name: str) -> str:
 
 
 def show_replay(drive: Drive, keep: Path | None, console: Console) -> Outcome:
-    """Replay one drive under a progress bar."""
+    """Replay one drive under a progress bar; ``keep`` is the folder in which its state stays."""
     name = TextColumn("{task.description}", markup=False)
     columns = (name, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep / file_name(drive.header.name)
+    folder = Path(tempfile.mkdtemp(prefix="patrol-lpr-")) if keep is None else keep
     try:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(f"{plain(drive.header.name):<18}", total=len(drive.frames))
@@ -257,6 +282,7 @@ def values(outcome: Outcome) -> dict[str, object]:
     ms = sorted(outcome.result.frame_ms)
     return {
         "drive": outcome.drive.header.name,
+        "path": str(outcome.drive.root),
         "plates": len(outcome.truth),
         "read_right": outcome.read_right if has_truth else None,
         "read_wrong": outcome.read_wrong if has_truth else None,

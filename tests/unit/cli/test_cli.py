@@ -136,6 +136,20 @@ def test_one_bad_drive_does_not_stop_the_others(monkeypatch, capsys, tmp_path):
 
 
 @pytest.mark.slow
+def test_drives_of_one_name_have_reports_of_their_own(monkeypatch, capsys, tmp_path):
+    """Recordings of several days are called front, all of them: the report of the last replaced the others."""
+    days = [write_drive(tmp_path / day / "front", seconds=2) for day in ("monday", "tuesday", "friday")]
+    arguments = ["simulate", *days, "--report", tmp_path / "r.html", "--keep", tmp_path / "k"]
+    assert ended(monkeypatch, capsys, *arguments)[0] == 0
+    assert sorted(p.name for p in tmp_path.glob("*.html")) == ["r-front-2.html", "r-front-3.html", "r-front.html"]
+    assert sorted(path.name for path in (tmp_path / "k").iterdir()) == ["front", "front-2", "front-3"]
+    monkeypatch.setattr("cli.simulate.show_replay", lambda *_: pytest.fail("replayed for nothing"))
+    code, said = ended(monkeypatch, capsys, *arguments)
+    assert code
+    assert "k/front: exists already; name another folder with --keep" in said
+
+
+@pytest.mark.slow
 def test_results_of_drives_are_one_json_document(monkeypatch, capsys, tmp_path):
     """On standard output alone; what else is said goes to standard error."""
     good = write_drive(tmp_path / "good", seconds=2)
