@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import TYPE_CHECKING, Protocol
 
@@ -169,7 +170,10 @@ class VideoPictures:
 
 
 class FolderPictures:
-    """A folder of pictures in the order of their names; undecodable ones are skipped and counted."""
+    """A folder of pictures in the order of their names, numbers in them by their value.
+
+    Undecodable ones are skipped and counted.
+    """
 
     def __init__(self, config: FolderCameraConfig) -> None:
         """Raises HwConfigError if the folder is missing or contains no pictures."""
@@ -178,7 +182,7 @@ class FolderPictures:
         """Looped folders meet them in every round."""
         self._next = 0
         try:
-            inside = sorted(config.path.iterdir())
+            inside = sorted(config.path.iterdir(), key=_by_number)
         except OSError as error:
             raise HwConfigError(
                 f"camera {config.name}: folder {config.path} is missing or cannot be read: {error.strerror}"
@@ -219,3 +223,9 @@ class FolderPictures:
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _by_number(path: Path) -> tuple[list[str | int], str]:
+    """Frame 10 comes after frame 2: many programs write numbers without leading zeros."""
+    parts = re.split(r"([0-9]+)", path.name)
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)], path.name

@@ -141,7 +141,7 @@ class VideoCameraConfig(_CameraBase):
 
 
 class FolderCameraConfig(_CameraBase):
-    """A folder of pictures, in the order of their names."""
+    """A folder of pictures, in the order of their names, numbers in them by their value."""
 
     kind: Literal["folder"]
     path: Path = Field(description="The folder")

@@ -437,6 +437,16 @@ def test_realtime_folder_drops_late_pictures(tmp_path):
     assert camera.next_frame(timeout_s=1.0).seq > 2
 
 
+def test_pictures_of_a_folder_come_in_the_order_of_their_numbers(tmp_path):
+    """FFmpeg's %d has no leading zeros: frame 10 between 1 and 2 would tear every track."""
+    names = ["a.png", "f1.png", "f2.png", "f03.png", "f10.png", "f10b2.png", "f10b11.png", "f100.png"]
+    for grey, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / name), np.full((HEIGHT, WIDTH, 3), grey * 10, np.uint8))
+    (tmp_path / "f1.png7").write_bytes(b"no picture by its name")
+    pictures = FolderPictures(FolderCameraConfig(kind="folder", name="front", path=tmp_path))
+    assert [pictures.next()[0, 0, 0] for _ in names] == [grey * 10 for grey in range(len(names))]
+
+
 def test_a_looped_folder_goes_on_past_a_damaged_picture(tmp_path):
     """However often it is met; a folder of damaged ones alone ends."""
     cv2.imwrite(str(tmp_path / "1.png"), red_picture())
