@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import csv
+import io
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, Form
 from pydantic import BaseModel, Field
@@ -16,6 +18,9 @@ from station.web.page import NavigationEntry, PageModule
 from station.web.texts import SAFE_TEXTS
 from station.web.visit import Needs, Visit
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 router = APIRouter(dependencies=SAFE_TEXTS)
 _Administrator = Annotated[Visit, Depends(Needs(Right.ACCOUNTS))]
 
@@ -26,14 +31,14 @@ class AccountForm(BaseModel):
     full_name: Annotated[str, Field(max_length=256)]
     role: Annotated[str, Field(max_length=32)]
     agencies: Annotated[str, Field(max_length=2048)] = ""
-    """Separated by commas: the name of an agency may have spaces."""
+    """Separated by commas, as a line of CSV: the name of an agency may have spaces, and commas within quotes."""
     units: Annotated[str, Field(max_length=8192)] = ""
     zones: Annotated[str, Field(max_length=8192)] = ""
     subject: Annotated[str, Field(max_length=256)] = ""
 
     def scope(self, own: Scope) -> Scope:
         """Return what the person may see, which is no more than the administrator may.  Raises AccountError."""
-        agencies = frozenset(name.strip() for name in self.agencies.split(",") if name.strip())
+        agencies = _split(self.agencies)
         scope = Scope(agencies or None, _names(self.units), _names(self.zones))
         if not scope.is_within(own):
             raise AccountError("you cannot give more agencies, units or zones than you have yourself: name them")
@@ -50,6 +55,24 @@ class NewAccountForm(AccountForm):
     """A new account."""
 
     name: Annotated[str, Field(max_length=64)]
+
+
+def _split(text: str) -> frozenset[str]:
+    lines = csv.reader([" ".join(text.split())], skipinitialspace=True, strict=True)
+    try:
+        names = next(lines, [])
+    except csv.Error as error:
+        raise AccountError(
+            'agencies: a name with a comma stands within quotes, as in "Springfield, PD"'
+        ) from error
+    return frozenset(name.strip() for name in names if name.strip())
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names as the form has them."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(sorted(names))
+    return text.getvalue()
 
 
 def _names(text: str) -> frozenset[str] | None:
@@ -144,7 +167,8 @@ def _one(visit: Visit, name: str, message: str, status: int) -> Response:
     _within(visit, name)
     account = visit.desk.accounts.get(name)
     return visit.page(
-        "account_form.html", status=status, account=account, message=message, roles=list(Role), seen=seen_of(account)
+        "account_form.html", status=status, account=account, message=message, roles=list(Role), seen=seen_of(account),
+        agencies=joined(account.scope.agencies or ()),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import queue
 import re
 import threading
@@ -377,14 +378,18 @@ def test_an_agency_has_spaces_in_its_name_and_a_changed_account_keeps_it(web):
     fields = {
         "full_name": "Jane",
         "role": "analyst",
-        "agencies": "Example Sheriff, north-pd",
+        "agencies": 'Example Sheriff, north-pd, "Springfield, PD"',
         "units": "unit-07 unit-08",
     }
     assert browser.post("/accounts", {"name": "jane", **fields}).status_code == 200
-    scope = Scope(frozenset({"Example Sheriff", "north-pd"}), frozenset({"unit-07", "unit-08"}))
+    agencies = {"Example Sheriff", "north-pd", "Springfield, PD"}
+    scope = Scope(frozenset(agencies), frozenset({"unit-07", "unit-08"}))
     assert web.accounts.get("jane").scope == scope
     form = browser.get("/accounts/jane").text
-    told = {name: re.search(f'name="{name}" value="([^"]*)"', form)[1] for name in ("agencies", "units", "zones")}
+    told = {
+        name: html.unescape(re.search(f'name="{name}" value="([^"]*)"', form)[1])
+        for name in ("agencies", "units", "zones")
+    }
     assert browser.post("/accounts/jane", {"full_name": "Jane D", "role": "officer", **told}).status_code == 303
     assert web.accounts.get("jane").scope == scope
     assert (
