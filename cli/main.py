@@ -22,7 +22,11 @@ EXIT_FAILED = 1
 EXIT_CONFIG = 78
 """EX_CONFIG of sysexits.h.  The service is not restarted then: a restart does not fix a configuration."""
 
-_USER_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM})
+_USER_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+    # A card or a share that fails or is pulled out while it is read, and a file that it does not hold.
+    | {errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.EREMOTEIO, errno.ENOMEDIUM, errno.EFBIG}
+)
 """OSErrors that are reported as one line even if they name no file."""
 
 app = typer.Typer(

@@ -88,6 +88,8 @@ def test_a_mistake_of_whoever_typed_is_one_line(unit, monkeypatch, capsys, argum
         (PermissionError(13, "Permission denied", "/etc/x"), "/etc/x: Permission denied"),
         (FileNotFoundError(2, "No such file or directory", "y"), "y: No such file"),
         (OSError(28, "No space left on device"), "No space left"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (OSError(27, "File too large"), "File too large"),
     ],
 )
 def test_what_the_system_refuses_is_one_line(monkeypatch, capsys, unit, error, said):
