@@ -32,6 +32,7 @@ from cli.show import TextTable, print_json, print_table
 from cli.terminal import beside
 from hw.output import output
 from protocol.seal.keys import VerifyKey
+from protocol.written import WrittenFileError, read_bounded
 from station.deployment.model import Asset, Checkpoint
 from station.deployment.times import shown
 from station.deployment.zones import MAX_FILE_BYTES, position_e7, zones_as_geojson
@@ -105,10 +106,12 @@ def zones_import(
     db: DbOption = DEFAULT_DB,
 ) -> None:
     """Add or replace zones; those that cross themselves are refused, overlaps are told."""
-    if file.stat().st_size > MAX_FILE_BYTES:
-        raise DeploymentError(f"{file} has more than {MAX_FILE_BYTES // 2**20} MiB: simplify the zones")
+    try:
+        data = read_bounded(file, MAX_FILE_BYTES)
+    except WrittenFileError as error:
+        raise DeploymentError(f"{file}: {error}; simplify the zones") from error
     with opened(db) as store:
-        zones, pairs = planning_of(store).import_zones(file.read_bytes())
+        zones, pairs = planning_of(store).import_zones(data)
     say(f"{len(zones)} zones taken from {file}")
     for one, other in pairs:
         say(f"{one} and {other} overlap: reads and minutes there count in both")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from protocol.written import WrittenFileError, read_written
 from station.deployment.model import Assignment, Person, PlannedShift
 from station.deployment.times import parse_day, parse_time
 from station.errors import DeploymentError
@@ -96,19 +98,20 @@ def _line(path: Path, number: int) -> Iterator[None]:
 def _rows(path: Path, known: frozenset[str], needed: set[str]) -> list[tuple[int, dict[str, str]]]:
     found = []
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DeploymentError(f"{path}: more than {MAX_BYTES // 2**20} MiB")
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = set(reader.fieldnames or ())
-            if wrong := sorted((columns - known) | (needed - columns)):
-                raise DeploymentError(f"{path}: the column {wrong[0]!r} is unknown or missing")
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DeploymentError(f"{path}, line {reader.line_num}: not as many values as columns")
-                found.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DeploymentError(f"{path}: not CSV in UTF-8: {error}") from None
+        reader = csv.DictReader(io.StringIO(read_written(path, MAX_BYTES), newline=""), strict=True)
+        columns = set(reader.fieldnames or ())
+        if wrong := sorted((columns - known) | (needed - columns)):
+            raise DeploymentError(f"{path}: the column {wrong[0]!r} is unknown or missing")
+        for row in reader:
+            if None in row or None in row.values():
+                raise DeploymentError(f"{path}, line {reader.line_num}: not as many values as columns")
+            found.append((reader.line_num, {name: value.strip() for name, value in row.items()}))
+    except OSError as error:
+        raise DeploymentError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except WrittenFileError as error:
+        raise DeploymentError(f"{path}: {error}") from error
+    except csv.Error as error:
+        raise DeploymentError(f"{path}: not CSV: {error}") from error
     return found
 
 

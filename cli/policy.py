@@ -21,6 +21,7 @@ from protocol.policy.envelope import KIND, SignedPack, open_pack, sign_pack
 from protocol.policy.pack import MAX_PACK_BYTES, PolicyPack, pack_of_toml
 from protocol.seal.keys import SigningKey, VerifyKey
 from protocol.signed_file import MAGIC, refuse_unless_newer
+from protocol.written import WrittenFileError, read_bounded, text_of
 
 app = typer.Typer(
     help="Signed policies: what units keep, for how long, where and when.",
@@ -166,14 +167,14 @@ def explain(
 
 def _read_source(path: Path) -> PolicyPack:
     try:
-        data = path.read_bytes()[: MAX_PACK_BYTES + 1]
+        data = read_bounded(path, MAX_PACK_BYTES)
         if data.startswith(MAGIC):
             raise PolicyError(f"{path}: this is a signed policy; `patrol-lpr policy inspect` shows it")
-        return pack_of_toml(data.decode(), str(path))
+        return pack_of_toml(text_of(data), str(path))
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: not UTF-8: save it as UTF-8") from error
+    except WrittenFileError as error:
+        raise PolicyError(f"{path}: {error}") from error
 
 
 def _open_signed(path: Path, key: Path) -> SignedPack:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from protocol.errors import RosterError
 from protocol.roster.roster import FORMAT, Roster, draft_roster
+from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,9 +21,9 @@ _MAX_DEG = 180
 def roster_from(source: Path, zones: Path | None) -> Roster:
     """Read a roster.  Raises RosterError naming the file and the place of the mistake."""
     try:
-        told = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RosterError(f"{source}: not TOML in UTF-8: {error}") from None
+        told = parse_toml(read_written(source))
+    except WrittenFileError as error:
+        raise RosterError(f"{source}: {error}") from None
     try:
         values = {"format": FORMAT, **told}
         values["officers"] = [_officer(officer) for officer in _tables(values, "officers")]
@@ -40,7 +40,7 @@ def roster_from(source: Path, zones: Path | None) -> Roster:
 def zones_from(path: Path) -> list[dict[str, Any]]:
     """Read zones from GeoJSON (RFC 7946): polygons without holes, with ``id`` and ``name`` as properties."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(read_written(path))
         features = told["features"]
         return [_feature(feature, number) for number, feature in enumerate(features)]
     except RosterError as error:

@@ -6,7 +6,6 @@ import csv
 import datetime as dt
 import io
 import re
-import tomllib
 from decimal import Decimal, InvalidOperation
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,6 +33,7 @@ from hw.drive_format import (
 from hw.images import PictureError, PictureTooLargeError, picture_size_px
 from hw.script import Action, argument_problems
 from hw.video import VideoError, VideoFile
+from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,13 +116,13 @@ def load_drive(root: Path) -> Drive:
 
 def _load_toml(path: Path, problems: _Problems) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text(encoding=_ENCODING))
+        return parse_toml(read_written(path))
     except FileNotFoundError:
         problems.add(path.name, "missing")
     except OSError as error:
         problems.add(path.name, str(error.strerror))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.add(path.name, f"not TOML: {error}")
+    except WrittenFileError as error:
+        problems.add(path.name, str(error))
     return None
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING
 
 from agent.errors import ConfigError
 from agent.runtime.config import parse_config
+from protocol.written import WrittenFileError, parse_toml, read_written
 from provision.card import MAX_CONFIG
 from provision.errors import ProvisionError
 
@@ -20,9 +20,11 @@ _FROM_THE_CARD = ("unit", "agency", "state_dir", "seal", "format")
 def load_card_config(path: Path) -> str:
     """Return the text of a TOML file that a card can carry; raises ProvisionError."""
     try:
-        text = path.read_text(encoding="utf-8")
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = read_written(path)
+        table = parse_toml(text)
+    except OSError as error:
+        raise ProvisionError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except WrittenFileError as error:
         raise ProvisionError(f"{path}: cannot be used: {error}") from error
     if len(text) > MAX_CONFIG:
         raise ProvisionError(f"{path}: more than {MAX_CONFIG:,} characters")
@@ -33,8 +35,8 @@ def load_card_config(path: Path) -> str:
         raise ProvisionError(f"{path}: needs [[hw.cameras]] and other tables of [hw], without [hw.link]")
     try:
         # The first boot writes the link after it, which an inline `hw = {...}` does not take.
-        tomllib.loads(f"{text}\n[hw.link]\n")
-    except tomllib.TOMLDecodeError as error:
+        parse_toml(f"{text}\n[hw.link]\n")
+    except WrittenFileError as error:
         raise ProvisionError(f"{path}: write [hw] as tables, [[hw.cameras]] and [hw.gnss], not inline") from error
     try:
         parse_config({"unit": "unit", "agency": "agency", **table}, str(path))

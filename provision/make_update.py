@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from hw.output import output
 from protocol.errors import UpdateError
 from protocol.update.envelope import write_update
 from protocol.update.manifest import CONFIG_NAME, FORMAT, FileEntry, Manifest, Part
+from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,9 +56,10 @@ class Sources:
     def add_config(self, path: Path) -> None:
         """A TOML file to be merged over the units' own."""
         try:
-            patch = tomllib.loads(path.read_text(encoding="utf-8"))
-            check_patch(patch, str(path))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            check_patch(parse_toml(read_written(path)), str(path))
+        except OSError as error:
+            raise UpdateError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except WrittenFileError as error:
             raise UpdateError(f"{path}: cannot be used: {error}") from error
         except ConfigError as error:
             raise UpdateError(str(error)) from None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 
+from protocol.written import WrittenFileError, parse_toml, read_written
 from station.errors import StationConfigError
 from station.outputs.config import AnyOutput, CotOutput, JsonLinesOutput, Table, WebhookOutput
 
@@ -54,11 +54,11 @@ class StationConfig(Table):
 def load_station_config(path: Path) -> StationConfig:
     """Read a file.  Raises StationConfigError with all errors."""
     try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
+        told = parse_toml(read_written(path))
     except OSError as error:
         raise StationConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise StationConfigError(f"{path}: not TOML: {error}") from error
+    except WrittenFileError as error:
+        raise StationConfigError(f"{path}: {error}") from error
     try:
         return StationConfig.model_validate(told)
     except ValidationError as error:

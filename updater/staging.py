@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 from protocol.errors import UpdateError
 from protocol.update.envelope import each_file, read_manifest
 from protocol.update.manifest import CONFIG_NAME, Part, refuse_unless_fits
+from protocol.written import WrittenFileError, parse_toml, read_written
 from updater.releases import sync_folder
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ class Site:
     def unit(self) -> str:
         """The unit's id; raises UpdateError if there is no configuration yet."""
         try:
-            return str(tomllib.loads(self.config.read_text(encoding="utf-8"))["unit"])
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+            return str(parse_toml(read_written(self.config))["unit"])
+        except (OSError, WrittenFileError, KeyError) as error:
             raise UpdateError(f"{self.config}: has no unit: {error}") from None
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from agent.errors import BundleError
 from agent.recognise.interpreter import Model, RuntimeKind, TensorInfo
+from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,9 +175,9 @@ def load_bundle(folder: Path, *, kind: str) -> Bundle:
     if missing:
         raise BundleError(f"{folder}: not a bundle, missing {', '.join(missing)}")
     try:
-        raw = tomllib.loads((folder / "bundle.toml").read_text(encoding="utf-8"))
+        raw = parse_toml(read_written(folder / "bundle.toml"))
         contract = BundleContract.model_validate(raw)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except WrittenFileError as error:
         raise BundleError(f"{folder / 'bundle.toml'}: {error}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
@@ -330,11 +330,11 @@ def load_active(models: Path) -> tuple[Bundle, Bundle]:
     """
     path = models / "active.toml"
     try:
-        active = tomllib.loads(path.read_text(encoding="utf-8"))
+        active = parse_toml(read_written(path))
         names = {kind: str(active[kind]) for kind in ("detector", "ocr")}
     except OSError as error:
         raise BundleError(f"{path}: {error.strerror}; check the models folder") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError) as error:
+    except (WrittenFileError, KeyError) as error:
         raise BundleError(f"{path}: must name a detector and an ocr bundle: {error}") from error
     return (
         load_bundle(models / "detector" / names["detector"], kind="detector"),

@@ -7,7 +7,6 @@ A period cannot be unlimited.
 from __future__ import annotations
 
 import json
-import tomllib
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -27,6 +26,7 @@ from pydantic import (
 
 from protocol.errors import PolicyError
 from protocol.policy.polygons import Polygon, make_polygon
+from protocol.written import WrittenFileError, parse_toml
 
 FORMAT = 1
 MAX_PACK_BYTES = 2**20
@@ -359,9 +359,9 @@ class PolicyPack(_Table):
 def pack_of_toml(text: str, source: str) -> PolicyPack:
     """Parse what people write.  Raises PolicyError listing every error with its key."""
     try:
-        told = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise PolicyError(f"{source}: not TOML: {error}") from error
+        told = parse_toml(text)
+    except WrittenFileError as error:
+        raise PolicyError(f"{source}: {error}") from error
     return _checked(told, source)
 
 

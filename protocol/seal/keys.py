@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from protocol.errors import KeyFileError
+from protocol.written import WrittenFileError, read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,7 @@ _PEM_END = b"-----END PUBLIC KEY-----"
 UNIT_PUBLIC = re.compile(r"unit-([A-Za-z0-9_-]{1,36})(?:\.\d+)?\.pub")
 """``unit-ID.pub``; ``unit-ID.2.pub`` is its second key."""
 _OWN_BITS = 0o077
+_MAX_KEY_BYTES = 2**20
 _SMALL_ORDER = frozenset(
     bytes.fromhex(text)
     for text in (
@@ -282,9 +284,11 @@ def _with_units(ring: KeyRing, folder: Path) -> KeyRing:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, _MAX_KEY_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: the key cannot be read: {error.strerror}") from error
+    except WrittenFileError as error:
+        raise KeyFileError(f"{path}: not a key: {error}") from error
 
 
 def _load_public(path: Path) -> object:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from protocol.seal.keys import fingerprint
+from protocol.written import read_written
 from station.errors import BackupError, StoreError
 from station.store.copy import copy_store, count_rows, is_postgres_copy, restore_store
 from station.store.migrations import LATEST
@@ -91,11 +92,13 @@ def make_backup(
 def read_backup(folder: Path) -> Backup:
     """Read ``backup.json``.  Raises BackupError."""
     try:
-        told: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        told: dict[str, Any] = json.loads(read_written(folder / MANIFEST))
         backup = Backup(**told)
         is_newer = int(backup.format) != FORMAT or int(backup.version) > LATEST
         datetime.fromtimestamp(backup.made_us / _US, UTC)
-    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
+    except OSError as error:
+        raise BackupError(f"{folder} is no backup: {MANIFEST}: {error.strerror or error}") from error
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise BackupError(f"{folder} is no backup, or is incomplete: {error}") from error
     if not all(isinstance(table, dict) for table in (backup.rows, backup.files, backup.keys)):
         raise BackupError(f"{folder} is no backup, or is incomplete: rows, files and keys are tables")

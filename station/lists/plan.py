@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import HotlistError
 from protocol.hotlist.manifest import ListPriority, RegionRule, Settings, explain
+from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,11 +149,9 @@ class Plan(_Table):
 def load_plan(path: Path) -> Plan:
     """Read a plan; raises HotlistError that names every wrong key."""
     try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_PLAN_BYTES).decode("utf-8")
-        return Plan.model_validate(tomllib.loads(text))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise HotlistError(f"{path}: not TOML: {error}") from error
+        return Plan.model_validate(parse_toml(read_written(path, _MAX_PLAN_BYTES)))
+    except WrittenFileError as error:
+        raise HotlistError(f"{path}: {error}") from error
     except ValidationError as error:
         raise HotlistError(f"{path}: {explain(error)}") from None
     except OSError as error:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from importlib import resources
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from protocol.written import WrittenFileError, parse_toml, read_written
 from station.reports.lines import ReportError
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ class Definition(_Part):
 def parse_definition(text: str, name: str) -> Definition:
     """Parse TOML; raises ReportError, with ``name`` in its message."""
     try:
-        found = Definition.model_validate(tomllib.loads(text))
-    except RecursionError:
-        raise ReportError(f"{name}: values are nested too deeply") from None
-    except tomllib.TOMLDecodeError as error:
+        found = Definition.model_validate(parse_toml(text))
+    except WrittenFileError as error:
         raise ReportError(f"{name}: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -76,14 +74,11 @@ def parse_definition(text: str, name: str) -> Definition:
 def load_definition(path: Path) -> Definition:
     """Read a file; raises ReportError."""
     try:
-        data = path.read_bytes()
-        if len(data) > MAX_BYTES:
-            raise ReportError(f"{path}: larger than {MAX_BYTES >> 10} KiB: this is no definition of a report")
-        return parse_definition(data.decode("utf-8"), str(path))
+        return parse_definition(read_written(path, MAX_BYTES), str(path))
     except OSError as error:
         raise ReportError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ReportError(f"{path}: not UTF-8") from error
+    except WrittenFileError as error:
+        raise ReportError(f"{path}: {error}") from error
 
 
 def shipped_definitions() -> dict[str, Definition]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from agent.errors import ConfigError
 from agent.runtime.config.mistakes import lines_of
 from agent.runtime.config.unit import FORMAT, AgentConfig
 from hw.paths import CONFIG_FILE
+from protocol.written import WrittenFileError, parse_toml, read_written
 from updater.release_state import HOME
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def load_config(path: Path, overrides: Sequence[str] = (), *, over: Path | None 
 
 def _table(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_written(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `patrol-lpr config example` prints an example") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except WrittenFileError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _overlaid(base: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +123,8 @@ def _override(table: dict[str, Any], override: str) -> None:
     if not equals or not all(name.split(".")):
         raise ConfigError(f"--set {override}: expected section.key=value")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = parse_toml(f"value = {text}")["value"]
+    except WrittenFileError:
         value = text
     _set(table, name, value, override)
 
