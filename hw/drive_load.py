@@ -33,6 +33,7 @@ from hw.drive_format import (
 from hw.images import PictureError, PictureTooLargeError, picture_size_px
 from hw.script import Action, argument_problems
 from hw.video import VideoError, VideoFile
+from protocol.mistakes import mistakes_of
 from protocol.written import WrittenFileError, parse_toml, read_written
 
 if TYPE_CHECKING:
@@ -133,8 +134,8 @@ def _load_header(root: Path, problems: _Problems) -> DriveHeader | None:
     try:
         raw = _HeaderToml.model_validate(table)
     except ValidationError as error:
-        for e in error.errors(include_url=False):
-            problems.add(HEADER_FILE, f"{'.'.join(str(part) for part in e['loc'])}: {e['msg']}")
+        for line in mistakes_of(error, "header"):
+            problems.add(HEADER_FILE, line)
         return None
     if raw.start_utc.tzinfo is None:
         problems.add(HEADER_FILE, "start_utc: needs an offset, e.g. 2025-01-31T08:30:00Z")

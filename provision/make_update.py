@@ -15,6 +15,7 @@ from agent.recognise.bundle import REQUIRED_FILES
 from agent.runtime.config import check_patch
 from hw.output import output
 from protocol.errors import UpdateError
+from protocol.mistakes import mistakes_of
 from protocol.update.envelope import write_update
 from protocol.update.manifest import CONFIG_NAME, FORMAT, FileEntry, Manifest, Part
 from protocol.written import WrittenFileError, parse_toml, read_written
@@ -100,9 +101,7 @@ def make_update(
             files=tuple(_entry(part, name, path, in_base) for (part, name), path in sorted(sources.paths.items())),
         )
     except ValidationError as error:
-        raise UpdateError(
-            "; ".join(f"{e['loc'][0] if e['loc'] else ''} {e['msg']}" for e in error.errors())
-        ) from None
+        raise UpdateError("; ".join(mistakes_of(error, "update"))) from None
     with output(out) as file:
         write_update(file, manifest, key, lambda entry: sources.paths[entry.part, entry.name].open("rb"))
     return manifest

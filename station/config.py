@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import PydanticUndefined
 
+from protocol.mistakes import words_of
 from protocol.written import WrittenFileError, parse_toml, read_written
 from station.errors import StationConfigError
 from station.outputs.config import AnyOutput, CotOutput, JsonLinesOutput, Table, WebhookOutput
@@ -70,7 +71,7 @@ def _errors(error: ValidationError) -> Iterator[str]:
         # A table of a known kind has the kind in its place, which the file does not.
         parts = [part for part in each["loc"] if part not in {"cot", "webhook", "jsonl"}]
         where = ".".join(str(part + 1) if isinstance(part, int) else part for part in parts)
-        yield f"{where or 'file'}: {each['msg'].removeprefix('Value error, ')}"
+        yield f"{where or 'file'}: {words_of(each, with_value=False)}"
 
 
 def example() -> str:

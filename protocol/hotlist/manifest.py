@@ -12,6 +12,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from protocol.errors import HotlistError
+from protocol.mistakes import mistakes_of
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 64 * 1024
@@ -235,7 +236,7 @@ def parse_manifest(data: bytes) -> Manifest:
 
 def explain(error: ValidationError) -> str:
     """Return what is wrong, on one line."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'manifest'}: {e['msg']}" for e in error.errors()[:5])
+    return "; ".join(mistakes_of(error, "manifest", with_values=False)[:5])
 
 
 def refuse_unless_fits(

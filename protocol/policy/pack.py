@@ -25,6 +25,7 @@ from pydantic import (
 )
 
 from protocol.errors import PolicyError
+from protocol.mistakes import mistakes_of
 from protocol.policy.polygons import Polygon, make_polygon
 from protocol.written import WrittenFileError, parse_toml
 
@@ -393,16 +394,8 @@ def _checked(told: Any, source: str) -> PolicyPack:
     try:
         return PolicyPack.model_validate(told)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        lines = [
-            f"  {'.'.join(map(str, item['loc'])) or 'policy'}: {_plainly(item['msg'])}"
-            for item in found[:_MAX_ERRORS]
-        ]
+        lines = [f"  {line}" for line in mistakes_of(error, "policy")[:_MAX_ERRORS]]
         raise PolicyError(f"{source}: the policy is refused:\n" + "\n".join(lines)) from None
-
-
-def _plainly(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def _lookup(told: Any, path: str) -> Any:

@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from protocol.errors import RosterError
+from protocol.mistakes import mistakes_of
 from protocol.wire.records.incident import ANSWERS
 from protocol.wire.records.shift import MAX_ACTIVITIES
 
@@ -253,9 +254,7 @@ def draft_roster(told: Any) -> Roster:
         roster = Roster.model_validate(told)
     except ValidationError as error:
         # Without the values: they include the hashes of PINs.
-        wrong = [
-            f"{'.'.join(map(str, e['loc'])) or 'roster'}: {e['msg']}" for e in error.errors(include_input=False)
-        ]
+        wrong = mistakes_of(error, "roster", with_values=False)
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""  # noqa: PLR2004 - as many as a person reads
         raise RosterError(f"the roster is invalid: {'; '.join(wrong[:5])}{more}") from None
     if roster.format != FORMAT:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from protocol.mistakes import mistakes_of
 from protocol.written import WrittenFileError, parse_toml, read_written
 from station.reports.lines import ReportError
 
@@ -64,8 +65,7 @@ def parse_definition(text: str, name: str) -> Definition:
     except WrittenFileError as error:
         raise ReportError(f"{name}: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise ReportError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ReportError(f"{name}: {mistakes_of(error, 'definition')[0]}") from error
     if unknown := sorted(set(found.tables) - set(TABLES)):
         raise ReportError(f"{name}: tables: {', '.join(unknown)} is unknown; known are {', '.join(TABLES)}")
     return found

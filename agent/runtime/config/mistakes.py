@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from hw.config import without_credentials
+from protocol.mistakes import as_written, words_of
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-_MAX_SHOWN = 60
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Categories of characters: control, surrogates, separators of lines."""
 _DERIVED = ("unit", "state_dir")
 """Taken over into the hardware's tables."""
-_KINDS_OF_VALUES = (
-    ("int", "a whole number"), ("float", "a number"), ("bool", "true or false"), ("string", "a text in quotes"),
-    ("tuple", "a list in brackets"), ("path", "a path in quotes"), ("model", "a table"), ("dict", "a table"),
-)  # fmt: skip
-_LIMITS_OF_VALUES = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be {le} or less",
-    "string_too_short": "must have {min_length} or more characters",
-    "string_too_long": "must have {max_length} or fewer characters",
-    "string_pattern_mismatch": "has a character or a length that is not allowed, must match {pattern}",
-    "literal_error": "must be {expected}",
-    "enum": "must be {expected}",
-    "union_tag_invalid": "unknown kind, must be one of {expected_tags}",
-    "finite_number": "must be a finite number",
-}
 
 
 def lines_of(error: ValidationError | None, table: dict[str, Any], *, skip: str = "") -> list[str]:
@@ -45,7 +27,7 @@ def lines_of(error: ValidationError | None, table: dict[str, Any], *, skip: str 
         if item["type"] == skip:
             continue
         told = lines.setdefault(_path(item["loc"], table), [])
-        if (what := _what(item)) not in told:
+        if (what := without_credentials(words_of(item))) not in told:
             told.append(what)
     told_of = {path: _either(told) for path, told in lines.items()}
     return [f"  {path}: {text}" for path, text in (odd_texts(table) | told_of).items()]
@@ -66,7 +48,7 @@ def odd_texts(value: Any, path: str = "") -> dict[str, str]:
     elif isinstance(value, str) and not value:
         found[path] = "must not be empty; leave the key out instead"
     elif isinstance(value, str) and any(unicodedata.category(char) in _NO_TEXT for char in value):
-        found[path] = without_credentials(f"has a character that is no text; it is {_as_written(value)}")
+        found[path] = without_credentials(f"has a character that is no text; it is {as_written(value)}")
     return found
 
 
@@ -91,29 +73,3 @@ def _path(loc: tuple[int | str, ...], table: Any) -> str:
             text += f".{part}" if text else part
             inner = inner.get(part)
     return text or "(top level)"
-
-
-def _what(item: Any) -> str:
-    """A mistake in our own words: the validator's are for programmers."""
-    kind, context = item["type"], item.get("ctx", {})
-    if kind == "extra_forbidden":
-        return "unknown key"
-    if kind == "missing":
-        return "missing"
-    if kind == "union_tag_not_found":
-        return "kind is missing"
-    if kind == "value_error":
-        return without_credentials(str(context["error"]))
-    if kind in _LIMITS_OF_VALUES:
-        shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
-        told = _LIMITS_OF_VALUES[kind].format(**shown)
-    else:
-        told = next((f"must be {word}" for start, word in _KINDS_OF_VALUES if kind.startswith(start)), "not valid")
-    given = item["input"].get("kind") if kind == "union_tag_invalid" else item["input"]
-    return without_credentials(f"{told}; it is {_as_written(given)}")
-
-
-def _as_written(value: object) -> str:
-    """A value as TOML has it, shortened."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

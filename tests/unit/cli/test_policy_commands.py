@@ -113,7 +113,7 @@ def test_policy_of_another_key_is_refused(folder, tmp_path_factory):
     [
         (b"id = ", "not TOML"),
         (b"\xff\xfe", "not UTF-8"),
-        (b'id = "x"\ncolour = 1\n', "colour: Extra inputs"),
+        (b'id = "x"\ncolour = 1\n', "colour: unknown key"),
         (b"LPRSIG1\nxxxx", "this is a signed policy"),
     ],
 )

@@ -105,3 +105,23 @@ def test_a_backup_that_is_missing_names_its_folder_once(tmp_path):
     with pytest.raises(BackupError) as refused:
         read_backup(tmp_path)
     assert str(refused.value) == f"{tmp_path} is no backup: backup.json: No such file or directory"
+
+
+WRONG = {
+    "policy": (POLICY.replace('keep = "', 'kep = "x"\nkeep = "very'), ("kep: unknown key", "keep: must be")),
+    "roster": (GOOD["roster"] + '\n[[zones]]\nid = "north"\nname = "N"\ncorners = [[1, 1], [1, 2], [2, 2]]\n',
+               ("roster: a zone is listed twice: 'north'",)),
+    "plan": (PLAN.replace("owner", "ownr"), ("list.owner: missing", "list.ownr: unknown key")),
+    "outputs": ('format = 1\n[[output]]\nname = "a"\n', ("output: unknown key",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRONG)
+def test_mistakes_are_told_in_words_of_people(tmp_path, told, command):
+    text, words = WRONG[command]
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    code, said = told(command, path)
+    assert code in {main.EXIT_FAILED, main.EXIT_CONFIG}
+    assert all(word in said for word in words), said
+    assert not [word for word in ("Input", "Value error", "Extra inputs", "Field required") if word in said]

@@ -40,7 +40,7 @@ def test_empty_file_has_no_outputs(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (table(name="a", kind="jsonl", path="x", plate=True), "outputs.1.plate: Extra inputs"),
+        (table(name="a", kind="jsonl", path="x", plate=True), "outputs.1.plate: unknown key"),
         (table(name="A b", kind="jsonl", path="x"), "outputs.1.name"),
         (table(name="a", kind="jsonl", path="x") * 2, "two have the same name"),
         (table(name="a", kind="fax"), "fax"),

@@ -192,15 +192,15 @@ def test_copy_of_an_example_can_be_saved(web):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "id: Field required"),
+        ("", "id: missing"),
         ("id = ", "definition: "),
         (OWN.replace('"county"', '"general"'), "is an example"),
-        (OWN.replace('"county"', '"../x"'), "id: String should match"),
+        (OWN.replace('"county"', '"../x"'), "id: has a character"),
         (OWN.replace("hits", HOSTILE), "tables: "),
         (OWN.replace("America/Chicago", "../../etc/passwd"), "is no time zone"),
         (OWN.replace("half-year", "day"), "period: "),
         (OWN.replace("County <b>report</b>", " "), "title: is empty"),
-        (OWN + "colour = 1\n", "colour: Extra inputs"),
+        (OWN + "colour = 1\n", "colour: unknown key"),
         (OWN.replace("checks = ", "checks = " + "[" * 4000), "nested too deeply"),
     ],
 )
