@@ -158,6 +158,7 @@ def zones_drop(
     with opened(db) as store:
         there = planning_of(store).drop(kind, name)
     say(f"{kind} {name} is deleted" if there else f"there is no {kind} {name}")
+    raise typer.Exit(0 if there else 1)
 
 
 @zones_app.command("show")

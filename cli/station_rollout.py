@@ -11,6 +11,7 @@ from cli.account import operator
 from cli.show import TextTable, print_done, print_json, print_table
 from cli.station_place import DbOption, JsonOption, now_us, opened
 from protocol.seal.keys import VerifyKey
+from station.errors import StoreError
 from station.query.export import iso
 from station.rollout import Rollouts, RolloutState
 from station.signed_files import FileType, verify_file
@@ -135,6 +136,7 @@ def stop(
         was = _rollouts(store).stop(kind, group)
     text = f"{kind} withdrawn from {group}" if was else f"nothing of kind {kind} is rolled out to {group}"
     print_done(text, {"kind": kind, "group": group, "withdrawn": was}, as_json=as_json)
+    raise typer.Exit(0 if was else 1)
 
 
 @app.command()
@@ -147,7 +149,10 @@ def show(
 ) -> None:
     """Show what is rolled out, and which units have it."""
     with opened(context, db) as store:
-        states = [one for one in _rollouts(store).states() if group in {None, one.rollout.group}]
+        rollouts = _rollouts(store)
+        states = [one for one in rollouts.states() if group in {None, one.rollout.group}]
+        if group is not None and not states and group not in rollouts.groups():
+            raise StoreError(f"there is no group {group!r}: see `patrol-lpr station groups show`")
     if as_json:
         print_json([_values(state) for state in states])
         return

@@ -88,7 +88,10 @@ class Rollouts:
             raise StoreError(f"{name!r} is no name of a group: use up to 32 of a-z, 0-9 and -")
         for unit in units:
             check_unit(unit)
-        self._refuse_others([*units, *self._store.groups.all().get(name, [])])
+        before = self._store.groups.all().get(name, [])
+        if not units and not before:
+            raise StoreError(f"there is no group {name!r}: see `patrol-lpr station groups show`")
+        self._refuse_others([*units, *before])
         with self._store.transaction():
             self._note("set group", f"group={name} units={len(set(units))}", len(set(units)))
             self._store.groups.replace(name, units)

@@ -13,6 +13,7 @@ from cli import hotlist
 from cli import policy as policy_cli
 from cli import station as station_cli
 from cli.main import app
+from station.errors import StoreError
 from station.store import open_store
 from tests.conftest import ROOT
 
@@ -125,3 +126,15 @@ def test_groups_are_shown(folder):
     ]
     run("station", "groups", "remove", "north")
     assert json.loads(run("station", "groups", "show", "--json")) == []
+
+
+@pytest.mark.slow
+def test_a_group_with_a_misspelt_name_is_not_removed_stopped_or_shown(folder):
+    run("station", "groups", "set", "north", "unit-07")
+    for arguments in (("groups", "remove", "nort"), ("rollout", "show", "nort")):
+        refused = CliRunner().invoke(app, ["station", *arguments])
+        assert isinstance(refused.exception, StoreError)
+        assert "there is no group 'nort'" in str(refused.exception)
+    run("station", "rollout", "stop", "hotlist", "nort", code=1)
+    trail = json.loads(run("station", "audit", "--json"))["audit"]
+    assert [entry["filter"] for entry in trail if entry["what"] == "set group"] == ["group=north units=1"]

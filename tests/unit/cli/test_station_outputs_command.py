@@ -68,9 +68,19 @@ def test_dead_letters_are_shown_and_sent_again(db):
 
 
 @pytest.mark.slow
+def test_an_output_with_a_misspelt_name_is_not_sent_again(db):
+    refused = run("--db", db, "outputs", "retry", "archve")
+    assert refused.exit_code == 1
+    assert "there is no output 'archve'; there are: archive" in str(refused.exception)
+    trail = json.loads(run("--db", db, "audit", "--json").output)["audit"]
+    assert "retry output" not in [entry["what"] for entry in trail]
+
+
+@pytest.mark.slow
 def test_output_is_removed(db):
     assert "output archive removed" in run("--db", db, "outputs", "remove", "archive").output
-    assert "there is no output archive" in run("--db", db, "outputs", "remove", "archive").output
+    again = run("--db", db, "outputs", "remove", "archive")
+    assert ("there is no output archive" in again.output, again.exit_code) == (True, 1)
     assert json.loads(run("--db", db, "outputs", "show", "--json").output) == []
 
 
