@@ -73,6 +73,7 @@ def make(
     signing, sources = SigningKey.load(key), Sources()
     if wheels is not None:
         sources.add_wheels(wheels)
+        sources.refuse_damaged_wheels()
     if models is not None:
         sources.add_models(models)
     if config is not None:

@@ -4,13 +4,19 @@
 set -eu
 # The service's user reads what is installed here, whatever the umask of the shell.
 umask 022
+usage() { echo "usage: install.sh [--wheels DIR]" >&2; exit 2; }
 wheels=""
 while [ $# -gt 0 ]; do
   case "$1" in
-    --wheels) wheels="$2"; shift 2 ;;
-    *) echo "usage: install.sh [--wheels DIR]" >&2; exit 2 ;;
+    --wheels) if [ $# -lt 2 ] || [ -z "$2" ]; then usage; fi; wheels="$2"; shift 2 ;;
+    *) usage ;;
   esac
 done
+if [ -n "$wheels" ]; then
+  for wheel in "$wheels"/patrol_lpr-*.whl; do
+    [ -e "$wheel" ] || { echo "install.sh: $wheels: no patrol_lpr wheel; run: pip wheel '.[litert]' -w $wheels" >&2; exit 1; }
+  done
+fi
 [ "$(id -u)" -eq 0 ] || { echo "install.sh: run as root: sudo $0" >&2; exit 1; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 home=/opt/patrol-lpr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,15 @@ class Sources:
         self.software = own[0]
         self.paths |= {(Part.CODE, wheel.name): wheel for wheel in wheels}
 
+    def refuse_damaged_wheels(self) -> None:
+        """Raise UpdateError for a wheel that is not whole, such as one whose copy was interrupted.
+
+        No unit could install it, and each would fetch it first.
+        """
+        for (part, _), path in self.paths.items():
+            if part is Part.CODE and not _is_whole(path):
+                raise UpdateError(f"{path}: damaged, or not a wheel; copy or build it again")
+
     def add_models(self, folder: Path) -> None:
         """``active.toml`` and the two bundles it names; raises BundleError if one does not match its contract."""
         self.paths[Part.MODELS, "active.toml"] = folder / "active.toml"
@@ -65,6 +76,14 @@ class Sources:
         except ConfigError as error:
             raise UpdateError(str(error)) from None
         self.paths[Part.CONFIG, CONFIG_NAME] = path
+
+
+def _is_whole(wheel: Path) -> bool:
+    try:
+        with zipfile.ZipFile(wheel) as file:
+            return file.testzip() is None
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

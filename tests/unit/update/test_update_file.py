@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import zipfile
 from dataclasses import replace
 
 import pytest
@@ -203,9 +204,24 @@ def test_anyway_allows_only_older_or_failed_releases():
 def wheels(tmp_path):
     folder = tmp_path / "wheels"
     folder.mkdir()
-    (folder / WHEEL).write_bytes(os.urandom(1000))
-    (folder / "numpy-1.26.4-cp311.whl").write_bytes(os.urandom(2000))
+    for name, size in ((WHEEL, 1000), ("numpy-1.26.4-cp311.whl", 2000)):
+        with zipfile.ZipFile(folder / name, "w") as wheel:
+            wheel.writestr("contents", os.urandom(size))
     return folder
+
+
+@pytest.mark.parametrize(
+    "held", [lambda data: data[:-40], lambda data: data[:60] + bytes(20) + data[80:], lambda _: b""]
+)
+def test_a_wheel_whose_copy_was_interrupted_is_not_signed(tmp_path, wheels, held):
+    KEY.save(tmp_path / "release.key")
+    damaged = wheels / "numpy-1.26.4-cp311.whl"
+    damaged.write_bytes(held(damaged.read_bytes()))
+    words = ("make", tmp_path / "o.lprup", "--key", tmp_path / "release.key", "--release", 42, "--wheels", wheels)
+    done = CliRunner().invoke(app, list(map(str, words)))
+    assert isinstance(done.exception, UpdateError)
+    assert str(done.exception) == f"{damaged}: damaged, or not a wheel; copy or build it again"
+    assert not (tmp_path / "o.lprup").exists()
 
 
 def test_base_wheels_are_listed_but_not_included(tmp_path, wheels):
