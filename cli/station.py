@@ -276,7 +276,6 @@ def withdraw(
         was = commands_on(store).withdraw(unit)
     text = f"offer to {unit} withdrawn" if was else f"there is no offer to {unit}"
     print_done(text, {"unit": unit, "withdrawn": was}, as_json=as_json)
-    raise typer.Exit(0 if was else 1)
 
 
 @app.command()

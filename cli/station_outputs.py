@@ -126,7 +126,6 @@ def remove(context: typer.Context, name: NameArgument, db: DbOption = None, as_j
         was = commands_on(store).remove_output(name)
     text = f"output {name} removed" if was else f"there is no output {name}"
     print_done(text, {"output": name, "removed": was}, as_json=as_json)
-    raise typer.Exit(0 if was else 1)
 
 
 @app.command()

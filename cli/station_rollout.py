@@ -136,7 +136,6 @@ def stop(
         was = _rollouts(store).stop(kind, group)
     text = f"{kind} withdrawn from {group}" if was else f"nothing of kind {kind} is rolled out to {group}"
     print_done(text, {"kind": kind, "group": group, "withdrawn": was}, as_json=as_json)
-    raise typer.Exit(0 if was else 1)
 
 
 @app.command()
