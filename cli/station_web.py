@@ -230,7 +230,7 @@ def add(
 @accounts_app.command("list")
 def list_accounts(context: typer.Context, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Show all accounts."""
-    with _accounts(context, db) as accounts:
+    with _accounts(context, db, must_exist=True) as accounts:
         rows = accounts.all()
     if as_json:
         print_json([_values(row) for row in rows])
@@ -249,7 +249,7 @@ def list_accounts(context: typer.Context, db: DbOption = None, as_json: JsonOpti
 @accounts_app.command()
 def disable(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Disable an account; its sessions and tokens end."""
-    with _accounts(context, db) as accounts:
+    with _accounts(context, db, must_exist=True) as accounts:
         accounts.disable(operator(), name)
     print_done(f"{name} disabled", {"name": name, "disabled": True}, as_json=as_json)
 
@@ -257,7 +257,7 @@ def disable(context: typer.Context, name: NameArgument, db: DbOption = None, as_
 @accounts_app.command()
 def enable(context: typer.Context, name: NameArgument, db: DbOption = None, as_json: JsonOption = False) -> None:
     """Enable an account again."""
-    with _accounts(context, db) as accounts:
+    with _accounts(context, db, must_exist=True) as accounts:
         accounts.disable(operator(), name, disabled=False)
     print_done(f"{name} enabled", {"name": name, "disabled": False}, as_json=as_json)
 
@@ -271,20 +271,20 @@ def reset(
     as_json: JsonOption = False,
 ) -> None:
     """Take password and second factor of an account away; print a new link."""
-    with _accounts(context, db) as accounts:
+    with _accounts(context, db, must_exist=True) as accounts:
         link = accounts.reset(operator(), name)
     _print_link(address, link, name, as_json=as_json)
 
 
 @contextmanager
-def _accounts(context: typer.Context, db: str | None) -> Iterator[Accounts]:
-    """The accounts of a station's database, for one command."""
+def _accounts(context: typer.Context, db: str | None, *, must_exist: bool = False) -> Iterator[Accounts]:
+    """The accounts of a station's database, for one command; only the first account may make it."""
     try:
         from station.accounts.accounts import Accounts  # noqa: PLC0415 - an extra
         from station.accounts.passwords import Passwords, argon2id  # noqa: PLC0415 - as above
     except ImportError as error:
         raise WebError(_NEEDS_EXTRA) from error
-    store = open_store(place_of(context, db))
+    store = open_store(place_of(context, db), must_exist=must_exist)
     try:
         yield Accounts(store, now_us, Passwords(argon2id()), second_factor=True)
     finally:
