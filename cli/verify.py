@@ -32,6 +32,15 @@ class VerifyError(PatrolError):
     """The file cannot be examined."""
 
 
+def _refuse_checkpoints(path: Path, checkpoints: Sequence[Path]) -> None:
+    """Nobody may take "complete and unaltered" for a comparison that was not made."""
+    if checkpoints:
+        raise VerifyError(
+            f"{path}: --checkpoint is for an audit log, and this is none; export it with "
+            "`patrol-lpr station audit --export`"
+        )
+
+
 def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, as_json: bool = False) -> int:
     """Print the findings; 0 if all is complete and unaltered, else 1.  ``checkpoints`` are of an audit log."""
     console = PlainConsole()
@@ -41,11 +50,13 @@ def run(path: Path, key_files: list[Path], checkpoints: Sequence[Path] = (), *, 
     except OSError as error:
         raise VerifyError(f"{path}: cannot be read: {error.strerror}") from error
     if is_package(head):
+        _refuse_checkpoints(path, checkpoints)
         return verify_package(path, _trusted(key_files) if key_files else None, as_json=as_json)
     try:
         with path.open("rb") as file:
             if is_log(file):
                 return verify_log(file, key_files, checkpoints, as_json=as_json)
+            _refuse_checkpoints(path, checkpoints)
             header, proofs = read_series(file)
             keys = _trusted(key_files) if key_files else _enclosed(header)
             findings = examine(proofs, keys)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli import verify
 from protocol.errors import WireError
 from protocol.seal import SigningKey
 from protocol.seal.evidence import START, Evidence, decode_signed, digest_of, link_of, sign
@@ -155,6 +156,15 @@ def test_series_file_round_trip():
     header, proofs = read_series(io.BytesIO(written(purged)))
     assert list(proofs) == purged
     assert header == HEADER
+
+
+def test_a_checkpoint_is_never_ignored(tmp_path: Path):
+    """A series has nothing to compare it with: "complete and unaltered" would be taken for that comparison."""
+    file = tmp_path / "series.lpr"
+    file.write_bytes(written(SERIES))
+    assert verify.run(file, []) == 0
+    with pytest.raises(verify.VerifyError, match="--checkpoint is for an audit log, and this is none"):
+        verify.run(file, [], [tmp_path / "witness.json"])
 
 
 @pytest.mark.parametrize("count", [10, 1_000, pytest.param(100_000, marks=pytest.mark.slow)])
