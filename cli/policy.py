@@ -180,7 +180,9 @@ def _read_source(path: Path) -> PolicyPack:
 def _open_signed(path: Path, key: Path) -> SignedPack:
     keys = VerifyKey.load_all(key)
     try:
-        return open_pack(BytesIO(path.read_bytes()), keys)
+        return open_pack(BytesIO(read_bounded(path, 2 * MAX_PACK_BYTES)), keys)
+    except WrittenFileError as error:
+        raise PolicyError(f"{path}: not a signed policy: {error}") from error
     except OSError as error:
         raise PolicyError(f"{path}: cannot be read: {error.strerror}") from error
 

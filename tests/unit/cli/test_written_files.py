@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from cli import main
 from cli.deployment_files import read_people
+from cli.policy import inspect
+from protocol.errors import PolicyError
 from protocol.seal.keys import SigningKey
 from station.backup.backups import read_backup
 from station.errors import BackupError, DeploymentError
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 POLICY = (ROOT / "docs/policies/us-va.toml").read_text(encoding="utf-8")
 PLAN = '[list]\nid = "stolen"\nname = "Stolen"\nowner = "State police"\nagencies = ["*"]\n'
@@ -125,3 +124,9 @@ def test_mistakes_are_told_in_words_of_people(tmp_path, told, command):
     assert code in {main.EXIT_FAILED, main.EXIT_CONFIG}
     assert all(word in said for word in words), said
     assert not [word for word in ("Input", "Value error", "Extra inputs", "Field required") if word in said]
+
+
+def test_a_signed_policy_has_a_limit(tmp_path):
+    (tmp_path / "policy.pub").write_bytes(SigningKey.generate().public.pem())
+    with pytest.raises(PolicyError, match="/dev/zero: not a signed policy: larger than 2 MiB"):
+        inspect(Path("/dev/zero"), tmp_path / "policy.pub")
