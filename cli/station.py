@@ -52,6 +52,7 @@ from cli.terminal import PlainConsole
 from hw.config import MQTT_PORT
 from protocol.seal import Opener, VerifyKey, load_keyring
 from protocol.update.envelope import verify_update
+from protocol.written import MAX_SECRET_BYTES, WrittenFileError, read_written
 from station.audit_log.checkpoints import Checkpointer
 from station.errors import StoreError
 from station.ingest import IngestLimits, Quota
@@ -449,6 +450,6 @@ def _address(text: str) -> tuple[str, int]:
 
 def _password(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+        return read_written(path, MAX_SECRET_BYTES).splitlines()[0]
+    except (OSError, WrittenFileError, IndexError) as error:
         raise typer.BadParameter(f"{path} cannot be used: {error}", param_hint="--password-file") from error

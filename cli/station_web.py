@@ -17,6 +17,7 @@ from cli.station_place import DbOption, JsonOption, now_us, place_of
 from cli.terminal import PlainConsole
 from protocol.notify import Notifier
 from protocol.seal.keys import load_unit_keys
+from protocol.written import MAX_SECRET_BYTES, WrittenFileError, read_written
 from station.accounts.rights import Role
 from station.asker import EVERYTHING, Asker, Scope
 from station.errors import WebError
@@ -193,10 +194,10 @@ def _oidc(issuer: str | None, client: str, secret_file: Path | None, address: st
     try:
         from station.accounts.oidc import OidcClient, OidcSettings  # noqa: PLC0415 - an extra
 
-        secret = secret_file.read_text(encoding="utf-8").splitlines()[0]
+        secret = read_written(secret_file, MAX_SECRET_BYTES).splitlines()[0]
     except ImportError as error:
         raise WebError("log-in by OIDC needs the extra `oidc`: pip install -e '.[station,oidc]'") from error
-    except (OSError, IndexError, UnicodeDecodeError) as error:
+    except (OSError, IndexError, WrittenFileError) as error:
         raise WebError(f"{secret_file} cannot be used: {error}") from error
     return OidcClient(OidcSettings(issuer, client, secret, address), now_us)
 

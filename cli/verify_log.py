@@ -88,7 +88,8 @@ def _keys(paths: Sequence[Path]) -> tuple[list[VerifyKey], dict[str, list[Verify
 def _kept(paths: Sequence[Path]) -> Iterator[tuple[str, str]]:
     """Checkpoints that others keep: the text itself, or a unit's ``witness.json``."""
     for path in paths:
-        text = path.read_text(encoding="utf-8", errors="replace")[:_MAX_CHECKPOINT_BYTES]
+        with path.open("rb") as file:
+            text = file.read(_MAX_CHECKPOINT_BYTES).decode(errors="replace")
         try:
             told = json.loads(text)
         except (ValueError, RecursionError):

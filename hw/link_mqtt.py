@@ -16,6 +16,7 @@ from hw.backoff import Backoff
 from hw.mqtt_client import explain
 from hw.mqtt_connection import ACK_TIMEOUT_S, MqttConnection, MqttOptions, TlsFiles, is_refusal, tls_context
 from hw.ports import Acked, HwConfigError, LinkDown, LinkDownError, LinkUp, Received, Refused
+from protocol.written import MAX_SECRET_BYTES, WrittenFileError, read_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -305,6 +306,6 @@ def _password(config: MqttLinkConfig) -> str | None:
     if config.password_file is None:
         return None
     try:
-        return config.password_file.read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+        return read_written(config.password_file, MAX_SECRET_BYTES).splitlines()[0]
+    except (OSError, WrittenFileError, IndexError) as error:
         raise HwConfigError(f"link: password file {config.password_file} cannot be used: {error}") from error

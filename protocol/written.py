@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 MAX_WRITTEN_BYTES = 16 * 2**20
 """Above what anybody writes; a roster of ten thousand officers has 3 MB."""
+MAX_SECRET_BYTES = 64 * 2**10
+"""Of a file with a password, a secret, a signature or a certificate."""
 _MEBI, _KIBI = 2**20, 2**10
 
 

@@ -7,10 +7,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from protocol.mistakes import mistakes_of
+from protocol.written import WrittenFileError, read_bounded
 from provision.errors import ProvisionError
 
 CARD = "provision.json"
 MAX_CONFIG = 65_536
+MAX_CARD_BYTES = 2**20
 
 
 class Card(BaseModel):
@@ -48,9 +51,11 @@ class Card(BaseModel):
 def load_card(path: Path) -> Card:
     """Read a card; raises ProvisionError."""
     try:
-        return Card.model_validate_json(path.read_bytes())
+        return Card.model_validate_json(read_bounded(path, MAX_CARD_BYTES))
     except OSError as error:
         raise ProvisionError(f"{path}: cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        what = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        raise ProvisionError(f"{path}: {what}") from None
+        # Without the values: a card has secrets.
+        raise ProvisionError(f"{path}: {'; '.join(mistakes_of(error, 'card', with_values=False))}") from None
+    except WrittenFileError as error:
+        raise ProvisionError(f"{path}: {error}") from error

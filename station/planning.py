@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from protocol.roster.envelope import KIND, verify_roster
@@ -217,7 +216,8 @@ class Planning(Commands):
         Raises SignedFileError for one that these keys did not sign, that has expired or is not newer than the last.
         """
         self._refuse_unless_all()
-        found = verify_roster(BytesIO(file.read_bytes()), keys)
+        with file.open("rb") as source:
+            found = verify_roster(source, keys)
         settings, now_us = self._store.deployment.settings(), self._clock_us()
         for unit in units:
             refuse_unless_newer(

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from cryptography.x509.oid import NameOID
 
 from protocol.errors import KeyFileError
+from protocol.written import MAX_WRITTEN_BYTES, WrittenFileError, read_bounded
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -69,9 +70,11 @@ def warning(days: int) -> str | None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bounded(path, MAX_WRITTEN_BYTES)
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}; enrol the unit, or correct [hw.link.tls]") from error
+    except WrittenFileError as error:
+        raise KeyFileError(f"{path}: {error}; enrol the unit, or correct [hw.link.tls]") from error
 
 
 def _certificates(path: Path) -> list[x509.Certificate]:

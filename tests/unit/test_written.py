@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from hw.config import MqttLinkConfig
+from hw.link_mqtt import LinkMqtt
+from hw.ports import HwConfigError
 from protocol.errors import KeyFileError
 from protocol.seal.keys import SigningKey, VerifyKey
 from protocol.written import WrittenFileError, parse_toml, read_bounded, read_written
+from provision.card import load_card
+from provision.errors import ProvisionError
 
 DEVICE = Path("/dev/zero")
 DEEP = f"a = {'[' * 20_000}{']' * 20_000}"
@@ -49,3 +54,11 @@ def test_another_encoding_is_told_with_its_place(tmp_path):
 def test_what_is_not_toml_is_one_kind_of_error(text):
     with pytest.raises(WrittenFileError, match="not TOML"):
         parse_toml(text)
+
+
+def test_cards_and_passwords_have_a_limit():
+    with pytest.raises(ProvisionError, match="/dev/zero: larger than 1 MiB"):
+        load_card(DEVICE)
+    config = MqttLinkConfig(kind="mqtt", host="127.0.0.1", unit="unit-07", username="u", password_file=DEVICE)
+    with pytest.raises(HwConfigError, match="password file /dev/zero cannot be used: larger than 64 KiB"):
+        LinkMqtt(config)
