@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -40,6 +41,8 @@ from station.errors import DeploymentError
 from station.retention.purges import clock_doubt
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from station.deployment.conflicts import Conflict
     from station.deployment.model import PlannedShift, Settings
 
@@ -196,7 +199,7 @@ def people_import(
 ) -> None:
     """Add or replace people, all or none."""
     people = read_people(file)
-    with opened(db) as store:
+    with opened(db) as store, _taken_from(file):
         planning_of(store, purpose, case).put_people(people)
     say(f"{len(people)} people taken from {file}")
 
@@ -233,9 +236,19 @@ def plan_import(
     """Add or change shifts, all or none; print what was warned of."""
     with opened(db) as store:
         shifts = read_plan(file, query_of(store).settings().zone)
-        found = planning_of(store, purpose, case).replan(shifts)
+        with _taken_from(file):
+            found = planning_of(store, purpose, case).replan(shifts)
     say(f"{len(shifts)} shifts planned")
     _tell(found)
+
+
+@contextmanager
+def _taken_from(file: Path) -> Iterator[None]:
+    """What is refused with the rest of the file, or of the plan, has an id and no line."""
+    try:
+        yield
+    except DeploymentError as error:
+        raise DeploymentError(f"{file}: nothing was taken: {error}") from error
 
 
 def _tell(found: dict[str, list[Conflict]]) -> None:

@@ -96,6 +96,8 @@ def dead(
 ) -> None:
     """Show records that could not be delivered, the latest first."""
     with opened(context, db) as store:
+        if name is not None:
+            commands_on(store).refuse_unknown_output(name)
         letters = store.stream.dead_letters(name, limit)
     if as_json:
         print_json([_letter_values(letter) for letter in letters])

@@ -84,7 +84,7 @@ class Commands:
 
     def retry_output(self, name: str) -> int:
         """Send the dead letters of an output again; return their number.  Raises StoreError for an unknown output."""
-        self._refuse_unknown_output(name)
+        self.refuse_unknown_output(name)
         count = len(self._store.stream.dead_letters(name, _ALL))
         with self._store.transaction():
             self._note("retry output", f"output={name}", count, self._clock_us())
@@ -96,7 +96,8 @@ class Commands:
             self._note("remove output", f"output={name}", 0, self._clock_us())
         return self._store.stream.remove(name)
 
-    def _refuse_unknown_output(self, name: str) -> None:
+    def refuse_unknown_output(self, name: str) -> None:
+        """Raises StoreError naming the outputs there are."""
         known = [state.name for state in self._store.stream.states()]
         if name not in known:
             raise StoreError(f"there is no output {name!r}; there are: {', '.join(known) or 'none'}")

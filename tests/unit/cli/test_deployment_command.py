@@ -105,7 +105,9 @@ def test_plan_of_a_file_is_shown_with_what_was_warned_of(agency):
 )
 def test_wrong_line_is_named_and_nothing_is_planned(agency, tmp_path, row, said):
     (tmp_path / "bad.csv").write_text(PLAN.splitlines()[0] + "\n" + row + "\n")
-    assert said in agency("plan", "import", "bad.csv", *WHY, fails=True)
+    told = agency("plan", "import", "bad.csv", *WHY, fails=True)
+    assert said in told
+    assert "bad.csv" in told
     assert (
         json.loads(agency("plan", "show", *WHY, "--from", "2027-03-01", "--days", "60", "--json"))["shifts"] == []
     )

@@ -68,8 +68,9 @@ def test_dead_letters_are_shown_and_sent_again(db):
 
 
 @pytest.mark.slow
-def test_an_output_with_a_misspelt_name_is_not_sent_again(db):
-    refused = run("--db", db, "outputs", "retry", "archve")
+@pytest.mark.parametrize("command", ["retry", "dead"])
+def test_an_output_with_a_misspelt_name_is_refused(db, command):
+    refused = run("--db", db, "outputs", command, "archve")
     assert refused.exit_code == 1
     assert "there is no output 'archve'; there are: archive" in str(refused.exception)
     trail = json.loads(run("--db", db, "audit", "--json").output)["audit"]
