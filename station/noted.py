@@ -12,7 +12,7 @@ AHEAD_US = 600_000_000
 
 def is_over(noted_us: int, now_us: int, lasts_us: int) -> bool:
     """True if what began at a time and lasts for so long is over, or cannot have begun yet."""
-    return not -AHEAD_US <= now_us - noted_us <= lasts_us
+    return not -AHEAD_US <= now_us - noted_us < lasts_us
 
 
 def has_ended(until_us: int, now_us: int, longest_us: int) -> bool:

@@ -83,6 +83,7 @@ def test_a_missing_right_is_reported_with_advice(monkeypatch, uid, advice):
     monkeypatch.setattr("os.geteuid", lambda: uid)
     monkeypatch.setattr("pathlib.Path.read_text", denied)
     monkeypatch.setattr("pathlib.Path.read_bytes", denied)
+    monkeypatch.setattr("pathlib.Path.open", denied)
     (finding,) = checks.examine(Path("/etc/patrol-lpr/config.toml"), [])
     assert finding.detail == f"/etc/patrol-lpr/config.toml: cannot be read: Permission denied{advice}"
     with pytest.raises(KeyFileError) as caught:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.station import app
+from cli.station_place import now_us
 from station.accounts.rights import RIGHTS, Role
 from station.web.page_list import PAGES
 from station.web.visit import needs_of
@@ -71,6 +72,7 @@ def test_accounts_are_made_on_the_command_line(tmp_path, monkeypatch):
         r"/set-up/(\S+)", run("add", "jane", "--role", "analyst", "--full-name", "Jane Doe", "--agency", "A")
     )
     web = open_web(tmp_path / "station.db")
+    web.clock.move((now_us() - web.clock()) / 1e6)  # as the command line has it
     fields = {"password": "correct horse 42", "again": "correct horse 42"}
     assert web.browser().post(link[0], fields, csrf=None).status_code == 303
     browser = web.browser()
