@@ -92,6 +92,8 @@ class NmeaCounts:
     """Valid sentences of types that are not used, including proprietary ones."""
     garbage: int = 0
     bad_checksum: int = 0
+    no_checksum: int = 0
+    """Sentences without one."""
     bad_fields: int = 0
     void: int = 0
     """Sentences marked by the receiver as having no position."""

@@ -30,6 +30,10 @@ _MAX_CHARS = 128
 _SENTENCE = re.compile(
     r"(?:\$|(?=!))(!?[A-Z0-9]{3,8})(?:,([^*$!\r\n]*))?\*([0-9A-Fa-f]{2})(?![0-9A-Za-z])", re.ASCII
 )
+_UNCHECKED = re.compile(r"\$[A-Z]{2}(RMC|GGA|GNS|GLL|ZDA|VTG)((?:,[^,*$!]*)+)$", re.ASCII)
+"""NMEA 0183 had no checksum before version 1.5, and some receivers let it be switched off."""
+_WHOLE = {"RMC": 11, "GGA": 14, "GNS": 12, "GLL": 6, "ZDA": 6, "VTG": 8}
+"""Fields of a whole sentence: one that is cut off has no checksum, either."""
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d)([0-5]\d|60)(?:\.(\d{0,12}))?", re.ASCII)
 _LEAP_SECOND, _LAST_MINUTE = "60", ("23", "59")
 """A leap second is the last of a day, UTC; it has the same number as the first of the next one."""
@@ -81,6 +85,7 @@ class Refusal(StrEnum):
 
     GARBAGE = "garbage"
     BAD_CHECKSUM = "bad_checksum"
+    NO_CHECKSUM = "no_checksum"
     OTHER = "other"
     BAD_FIELDS = "bad_fields"
     VOID = "void"
@@ -150,9 +155,12 @@ def find_sentences(text: str) -> list[Found]:
 
 
 def refusal_of(text: str) -> Refusal:
-    """Return why there is no sentence in a line: a wrong checksum, or no sentence at all."""
-    shaped = any(len(match[0]) <= _MAX_CHARS for match in _SENTENCE.finditer(text))
-    return Refusal.BAD_CHECKSUM if shaped else Refusal.GARBAGE
+    """Return why there is no sentence in a line: a wrong checksum, none, or no sentence at all."""
+    if any(len(match[0]) <= _MAX_CHARS for match in _SENTENCE.finditer(text)):
+        return Refusal.BAD_CHECKSUM
+    match = _UNCHECKED.search(text)
+    is_whole = match is not None and match[2].count(",") >= _WHOLE[match[1]]
+    return Refusal.NO_CHECKSUM if is_whole else Refusal.GARBAGE
 
 
 def parse_sentence(text: str) -> Sentence:

@@ -70,6 +70,8 @@ def amount(nmea: NmeaState) -> str:
         parts.append(f"{c.binary_bytes} bytes of binary data")
     if c.bad_checksum:
         parts.append(f"{c.bad_checksum} damaged")
+    if c.no_checksum:
+        parts.append(f"{c.no_checksum} without a checksum")
     return ", ".join(parts)
 
 
@@ -79,6 +81,8 @@ def why_no_fix(nmea: NmeaState) -> str:
     if not sentences(nmea):
         if c.binary_bytes:
             return "only binary data: enable NMEA in the receiver, or check the baud rate"
+        if c.no_checksum:
+            return "sentences without a checksum are not used: switch the checksum on in the receiver"
         return "no sentence: check port and baud rate"
     placed = [kind for kind in _PLACED if kind in kinds]
     reasons = [

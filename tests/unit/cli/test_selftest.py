@@ -176,6 +176,11 @@ class Speaks:
         ("hello", Mark.WARN, "0 sentences in 60 s, no fix: no sentence: check port and baud rate"),
         ("\ufffd$x", Mark.WARN, "check port and baud rate"),
         (
+            gga()[:-3],
+            Mark.WARN,
+            "0 sentences, 60 without a checksum in 60 s, no fix: sentences without a checksum are not used: switch",
+        ),
+        (
             "\ufffdb\x01" + sentence("GPGSV,1,1,00"),
             Mark.WARN,
             "60 sentences, 60 behind binary data in 60 s, no fix",
