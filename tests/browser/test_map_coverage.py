@@ -110,7 +110,10 @@ def test_zones_are_drawn_with_a_legend_and_a_table(station: StationPages, tmp_pa
 def test_the_period_of_the_map_is_that_of_the_coverage(station: StationPages) -> None:
     page = opened(station, dark=True, size=(400, 800))
     page.check("#show-coverage")
-    page.select_option("#period", label="last 30 days")
+    page.wait_for_selector("#coverage-rows tr")
+    with page.expect_response("**/api/1/map/coverage?*") as answered:
+        page.select_option("#period", label="last 30 days")
+    assert answered.value.ok
     page.wait_for_selector("#coverage-rows td:text-is('5 h 20 min')")
     assert rows(page)["East side"] == ("5 h 20 min", "53")
     assert faults(page) == []

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from station.asker import EVERYTHING, Asker
+from station.query.bulk import KEPT_US
 from station.store import ExportRow
 from station.web.search_body import SearchBody
 from tests.station_browser import StationPages
@@ -114,7 +115,8 @@ def waiting(station, number, state="requested"):
     """A request of the analyst; a later one has a larger number, and is shown above."""
     told = (f"{number:016x}", "jane-analyst", "csv", "{}", "stolen vehicle", "26-014", NOW_US + number, state)
     with station.store.transaction():
-        station.store.exports.add(ExportRow(*told, until_us=2**60, scope=EVERYTHING))
+        until_us = station.desk.clock_us() + KEPT_US // 2
+        station.store.exports.add(ExportRow(*told, until_us=until_us, scope=EVERYTHING))
 
 
 def approve(number):
