@@ -19,7 +19,16 @@ import numpy as np
 from hw.exif import UPRIGHT, jpeg_orientation, png_orientation, upright, webp_orientation
 from hw.picture_count import png_pictures, tiff_pictures, webp_pictures
 from hw.ports import HwError
-from hw.repair import blank_guesses, end_jpeg, fill_comb, part_there, whole_bmp, whole_png, whole_webp
+from hw.repair import (
+    blank_guesses,
+    columns_there,
+    end_jpeg,
+    fill_comb,
+    rows_there,
+    whole_bmp,
+    whole_png,
+    whole_webp,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +94,8 @@ _COUNT = {
     PictureKind.TIFF: tiff_pictures,
 }
 """The other pictures of a JPEG file are previews and maps of its own."""
+_FROM_ANYWHERE = frozenset({PictureKind.BMP, PictureKind.TIFF})
+"""The last row of a BMP file comes first; a TIFF file has strips, and its decoder turns it itself."""
 _REPAIR = {
     PictureKind.JPEG: end_jpeg,
     PictureKind.PNG: whole_png,
@@ -191,7 +202,7 @@ def decode_picture(data: bytes, name: str) -> LoadedPicture:
     # A single colour: only the header could be decoded.
     if bgr is None or (bgr == bgr[0, 0]).all():
         raise PictureError(f"{name}: {_refusal(data, kind)}")
-    return _incomplete(upright(bgr_to_rgb(bgr), turn), name)
+    return _incomplete(bgr_to_rgb(bgr), name, kind, turn)
 
 
 def _repaired(data: bytes, kind: PictureKind) -> NDArray[np.uint8] | None:
@@ -204,9 +215,17 @@ def _repaired(data: bytes, kind: PictureKind) -> NDArray[np.uint8] | None:
     return None if shorter is None else blank_guesses(bgr, shorter)
 
 
-def _incomplete(rgb: NDArray[np.uint8], name: str) -> LoadedPicture:
+def _incomplete(rgb: NDArray[np.uint8], name: str, kind: PictureKind, turn: int) -> LoadedPicture:
+    """A damaged picture, and which part of it there is; ``rgb`` is as it is stored."""
     rgb = fill_comb(rgb)
-    return LoadedPicture(rgb, f"{name}: damaged, decoded as far as possible", part_there(rgb))
+    there = np.zeros(rgb.shape[:2], np.uint8)
+    top, bottom = rows_there(rgb, from_top=kind not in _FROM_ANYWHERE)
+    left, right = columns_there(rgb) if kind is PictureKind.TIFF else (0, there.shape[1])
+    there[top:bottom, left:right] = 1
+    there = upright(there, turn)
+    rows, columns = np.flatnonzero(there.any(axis=1)), np.flatnonzero(there.any(axis=0))
+    part = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+    return LoadedPicture(upright(rgb, turn), f"{name}: damaged, decoded as far as possible", part)
 
 
 def _refusal(data: bytes, kind: PictureKind) -> str:
@@ -275,7 +294,7 @@ def _pillow(data: bytes, kind: PictureKind, name: str) -> LoadedPicture:
         raise PictureTooLargeError(
             f"{name}: {picture.width}x{picture.height} pixels; at most {MAX_PIXELS} are read"
         )
-    return LoadedPicture(rgb, pictures=_frames(picture)) if whole else _incomplete(rgb, name)
+    return LoadedPicture(rgb, pictures=_frames(picture)) if whole else _incomplete(rgb, name, kind, UPRIGHT)
 
 
 def _frames(picture: Any) -> int:

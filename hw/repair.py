@@ -91,14 +91,20 @@ def fill_comb(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return rgb
 
 
-def part_there(rgb: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the part that was decoded of a damaged picture.
+def rows_there(rgb: NDArray[np.uint8], *, from_top: bool) -> tuple[int, int]:
+    """Return the first row that was decoded of a damaged picture as it is stored, and the one after the last.
 
-    Decoders fill missing rows with one colour each; those of a picture that was turned are columns.
+    Decoders fill missing rows with one colour each.  With ``from_top`` rows are missing below others only: what has one
+    colour above is of the picture itself, such as a frame around it.
     """
-    top, bottom = _between_filled((rgb == rgb[:, :1]).all(axis=(1, 2)))
-    left, right = _between_filled((rgb == rgb[:1]).all(axis=(0, 2)))
-    return left, top, right, bottom
+    filled = (rgb == rgb[:, :1]).all(axis=(1, 2))
+    start, stop = _between_filled(filled)
+    return (0 if from_top and filled[: max(0, start - _BLOCK_PX)].all() else start), stop
+
+
+def columns_there(rgb: NDArray[np.uint8]) -> tuple[int, int]:
+    """As :func:`rows_there`, of a picture that its decoder may have turned."""
+    return _between_filled((rgb == rgb[:1]).all(axis=(0, 2)))
 
 
 def _between_filled(filled: NDArray[np.bool_]) -> tuple[int, int]:

@@ -173,6 +173,19 @@ def test_the_part_of_a_turned_picture_is_as_it_is_shown():
     assert right - left < 260
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "missing"), [("JPEG", 4), ("JPEG", 40), ("PNG", 20)])
+def test_a_frame_of_one_colour_around_a_picture_is_there(kind, missing, orientation):
+    """It was taken for what is missing on all sides, and a plate beside it for cut off."""
+    framed = np.full((240, 320, 3), 105, np.uint8)
+    framed[60:180, 80:240] = np.random.default_rng(5).integers(0, 256, (120, 160, 3))
+    data = encoded(framed, kind, orientation)
+    left, top, right, bottom = decode_picture(data[: len(data) - missing], "x").part
+    assert (left == 0) + (top == 0) + (right == 320) + (bottom == 240) >= 3
+    assert right - left > 160
+    assert bottom - top > 90
+
+
 def test_an_interlaced_gif_without_its_last_rows_is_read():
     """Of its last pass, which is half of it, the rows above take the place."""
     data = encoded(GRAINY, "GIF")
