@@ -24,7 +24,9 @@ LATE = [path for path in FORMS if path not in PUBLIC]
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    return open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
+    made = open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
+    yield made
+    made.store.close()
 
 
 @pytest.fixture(scope="module")

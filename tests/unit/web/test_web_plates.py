@@ -32,7 +32,9 @@ WHY = ("--purpose", "stolen vehicle", "--case", "26-014")
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory):
-    return open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
+    made = open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
+    yield made
+    made.store.close()
 
 
 @pytest.fixture(scope="module")
