@@ -62,7 +62,7 @@ class LogIn:
 
     def _proved(self, name: str, password: str, code: str, what: str) -> tuple[AccountRow, int | None]:
         """Return the account whose password and code these are, and the step of the code."""
-        with self._passwords.place():
+        with self._passwords.places.take():
             account = self._begin_attempt(name, what)
             is_right = self._passwords.is_right(None if account is None else account.password, password)
         if account is None or not is_right:

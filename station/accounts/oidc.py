@@ -6,7 +6,6 @@ It says who somebody is.  What they may do is the station's: without an account 
 from __future__ import annotations
 
 import secrets
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from station.errors import AccountError, BusyError
+from station.accounts.places import Places
+from station.errors import AccountError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,12 +57,12 @@ class OidcClient:
         self._settings = settings
         self._clock_us = clock_us
         self._transport = transport
-        self._places = threading.BoundedSemaphore(MAX_AT_ONCE)
+        self._places = Places(MAX_AT_ONCE)
 
     def begin(self) -> tuple[str, dict[str, str]]:
         """Begin a log-in; return where the browser goes, and what it keeps until it comes back."""
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-        with self._place(), self._client() as client, _refused(_AWAY):
+        with self._places.take(), self._client() as client, _refused(_AWAY):
             found = self._discover(client)
             url, state = client.create_authorization_url(
                 found["authorization_endpoint"], nonce=nonce, code_verifier=verifier
@@ -71,7 +71,7 @@ class OidcClient:
 
     def finish(self, code: str, nonce: str, verifier: str) -> str:
         """Exchange the code; return who the person is at the service."""
-        with self._place(), self._client() as client:
+        with self._places.take(), self._client() as client:
             with _refused(_AWAY):
                 found = self._discover(client)
             with _refused(_NOBODY):
@@ -120,16 +120,6 @@ class OidcClient:
         if found["issuer"] != self._settings.issuer:
             raise AccountError("the agency's log-in service has another name than its issuer")
         return dict(found)
-
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Each waits for the service in a thread; strangers begin log-ins, and other people's pages need some, too."""
-        if not self._places.acquire(blocking=False):
-            raise BusyError("many log in at this moment: try again in a few seconds")
-        try:
-            yield
-        finally:
-            self._places.release()
 
 
 def _subject_of(claims: dict[str, Any]) -> str:

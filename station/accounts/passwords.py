@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import secrets
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from station.errors import AccountError, BusyError
+from station.accounts.places import Places
+from station.errors import AccountError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Protocol
 
     class Hasher(Protocol):
@@ -31,7 +30,7 @@ _MIN_DIFFERENT = 5
 MAX_AT_ONCE = 2
 """Each takes 64 MiB: strangers who log in all at once must not fill the memory.  The others wait."""
 MAX_LOG_INS = 16
-"""Log-ins at once, with those that wait.  Each has a thread, and the pages of other people need some, too."""
+"""Log-ins at once, with those that wait."""
 
 
 def argon2id() -> Hasher:
@@ -55,18 +54,9 @@ class Passwords:
     def __init__(self, hasher: Hasher) -> None:
         self._hasher = hasher
         self._free = threading.BoundedSemaphore(MAX_AT_ONCE)
-        self._places = threading.BoundedSemaphore(MAX_LOG_INS)
+        self.places = Places(MAX_LOG_INS)
+        """One is taken for each log-in."""
         self._dummy = hasher.hash(secrets.token_urlsafe(16))
-
-    @contextmanager
-    def place(self) -> Iterator[None]:
-        """Take a place for one log-in; raises BusyError if there is none."""
-        if not self._places.acquire(blocking=False):
-            raise BusyError("many log in at this moment: try again in a few seconds")
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def hash(self, password: str) -> str:
         """Return the hash to store."""

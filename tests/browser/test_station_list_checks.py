@@ -67,6 +67,17 @@ def begin(page: Page) -> None:
     page.click("button:text('Check it')")
 
 
+def following(pages: StationPages, pauses: Pauses) -> Page:
+    """A page that shows a check at its pause, and asks by itself how far it is."""
+    page = pages.page(Role.ADMINISTRATOR)
+    hold_refresh(page)
+    begin(page)
+    assert pauses.reached.wait(60)
+    page.unroute(REFRESH)
+    page.reload()
+    return page
+
+
 def look(page: Page, folder: Path, name: str) -> None:
     """Nothing for axe to find, and nothing wider than the window."""
     for width, height in SIZES:
@@ -106,12 +117,7 @@ def test_page_shows_how_far_the_check_is_then_by_itself_what_it_found(pages, pau
 
 
 def test_page_that_asks_by_itself_keeps_neither_the_session_nor_takes_the_focus(pages, pauses):
-    page = pages.page(Role.ADMINISTRATOR)
-    hold_refresh(page)
-    begin(page)
-    assert pauses.reached.wait(60)
-    page.unroute(REFRESH)
-    page.reload()
+    page = following(pages, pauses)
     page.evaluate("document.querySelector('progress').value = 0")
     page.focus("button:text('Stop')")
     with page.expect_response("**/lists/doctor") as asked:
@@ -124,12 +130,7 @@ def test_page_that_asks_by_itself_keeps_neither_the_session_nor_takes_the_focus(
 
 
 def test_page_keeps_what_it_shows_while_the_station_does_not_answer(pages, pauses):
-    page = pages.page(Role.ADMINISTRATOR)
-    hold_refresh(page)
-    begin(page)
-    assert pauses.reached.wait(60)
-    page.unroute(REFRESH)
-    page.reload()
+    page = following(pages, pauses)
     lost = []
     page.route("**/lists/doctor", lambda route: (lost.append(route.request.resource_type), route.abort()))
     with page.expect_event("requestfailed"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import station_web
+from tests.station_people import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,3 +30,11 @@ def closed_stores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         monkeypatch.setattr(station_web, "build_app", build_app)
         yield
+
+
+@pytest.fixture(scope="module")
+def shared_web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[station_web.Web]:
+    """A station with units of two agencies, for all tests of a module."""
+    made = station_web.open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
+    yield made
+    made.store.close()

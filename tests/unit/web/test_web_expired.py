@@ -10,8 +10,6 @@ from fastapi.routing import APIRoute
 from station.web.app import PUBLIC
 from station.web.page_list import PAGES
 from station.web.visit import API
-from tests.station_people import fill
-from tests.station_web import open_web
 
 FORMS = [
     route.path
@@ -23,10 +21,8 @@ LATE = [path for path in FORMS if path not in PUBLIC]
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    made = open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
-    yield made
-    made.store.close()
+def web(shared_web):
+    return shared_web
 
 
 @pytest.fixture(scope="module")

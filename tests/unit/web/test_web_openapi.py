@@ -6,18 +6,14 @@ import pytest
 
 from station.web.guard import MAX_BODY_BYTES, MAX_HEADER_BYTES
 from station.web.visit import needs_of
-from tests.station_people import fill
-from tests.station_web import open_web
 
 HEADERS = {"x-purpose": "stolen vehicle", "x-case-number": "26-014"}
 PROBLEM = {"code", "message"}
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    made = open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
-    yield made
-    made.store.close()
+def web(shared_web):
+    return shared_web
 
 
 @pytest.fixture(scope="module")

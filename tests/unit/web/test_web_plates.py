@@ -13,7 +13,6 @@ from station.retention.holds import HoldDesk, hold_scope
 from station.store import open_store
 from station.web.search_body import plates_of
 from tests.station_people import NOW_US, PLATES, fill
-from tests.station_web import open_web
 
 TYPED = {
     "small letters": "6kyn051",
@@ -31,10 +30,8 @@ WHY = ("--purpose", "stolen vehicle", "--case", "26-014")
 
 
 @pytest.fixture(scope="module")
-def web(tmp_path_factory):
-    made = open_web(tmp_path_factory.mktemp("station") / "station.db", fill=fill)
-    yield made
-    made.store.close()
+def web(shared_web):
+    return shared_web
 
 
 @pytest.fixture(scope="module")
