@@ -151,9 +151,6 @@ class DeploymentStore(Protocol):
     def cursor(self, schema: str) -> Cursor | None:
         """How far a type has been taken over; None: not at all."""
 
-    def put_cursor(self, schema: str, cursor: Cursor) -> None:
-        """Remember it."""
-
     def move_cursor(self, schema: str, cursor: Cursor, *, was: Cursor | None) -> bool:
         """Remember it, unless it was changed meanwhile; False if it was."""
 

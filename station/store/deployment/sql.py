@@ -286,10 +286,6 @@ class SqlDeployment:
         row = self._db.first(select(t.c.received_us).where(t.c.schema == schema))
         return None if row is None else Cursor(row.received_us)
 
-    def put_cursor(self, schema: str, cursor: Cursor) -> None:
-        """Inside a transaction."""
-        self._put(self._t.cursors, [{"schema": schema, "received_us": cursor.received_us}])
-
     def move_cursor(self, schema: str, cursor: Cursor, *, was: Cursor | None) -> bool:
         """Inside a transaction."""
         t = self._t.cursors
@@ -320,7 +316,7 @@ class SqlDeployment:
         for table, time, _ in self._taken_over():
             left = self._without_record(table, held=True)
             gone += int(self._db.run(delete(table).where(time < before_us, *left)).rowcount)
-        self.put_cursor(_PURGED, Cursor(max(before_us, self.floor_us())))
+        self._put(self._t.cursors, [{"schema": _PURGED, "received_us": max(before_us, self.floor_us())}])
         return gone
 
     def floor_us(self) -> int:
